@@ -1,0 +1,1 @@
+"""Opens sockets, waits, schedules, and speaks to people."""

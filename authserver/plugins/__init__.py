@@ -1,0 +1,1 @@
+"""The plugins: each adapts a room of the house to the chain."""

@@ -1,0 +1,416 @@
+"""The contract of the Rust engine: shapes, units, errors and cost of everything Python may call.
+
+Words: a *wire name* is an uncompressed domain name in octets (RFC 1035 section 3.1), root label included,
+at most 255 octets; comparisons ignore ASCII case. Points in time are Unix seconds, durations seconds unless
+the name has another unit. `rtype` and `qtype` are type numbers. Everything here is safe to call from any
+thread; calls that may take over 10 microseconds release the GIL. All classes are frozen.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, final
+
+FORMAT: Final[int]
+"""The version number of the image formats this engine writes."""
+
+# ------------------------------------------------------------------ names, types, rdata in text
+
+def name_from_text(text: str, origin: bytes | None = None) -> bytes:
+    r"""Wire name of presentation text (`\.` and `\DDD` escapes); a relative name gets `origin`, or the root if None.
+
+    Raises NameSyntaxError.
+    """
+
+def name_to_text(name: bytes) -> str:
+    """Presentation text of a wire name, absolute, with its final dot. Raises NameSyntaxError."""
+
+def rrtype_from_text(text: str) -> int:
+    """Number of a type mnemonic, any case, or of TYPEnnn (RFC 3597). Raises EngineError."""
+
+def rrtype_to_text(rtype: int) -> str:
+    """Mnemonic of a type number, TYPEnnn where it has none."""
+
+def rdata_from_text(rtype: int, text: str, origin: bytes) -> bytes:
+    r"""Uncompressed rdata of its presentation form, `\# n hex` included. Raises EngineError."""
+
+def rdata_to_text(rtype: int, rdata: bytes) -> str:
+    """Presentation form of uncompressed rdata; `\\# n hex` where the type is unknown or the rdata doesn't fit it."""
+
+# ------------------------------------------------------------------ time
+
+@final
+class Clock:
+    """The one clock that engine and Python read; tests move it."""
+
+    def __new__(cls) -> Clock: ...
+    def now(self) -> int:
+        """The time, in Unix seconds: the system's plus the shift, or the time it is stopped at."""
+    def stop_at(self, now: int) -> None:
+        """From now on the clock stands at `now`, until told otherwise (tests)."""
+    def shift(self, seconds: int) -> None:
+        """The clock runs on with the system's, `seconds` away from it."""
+
+# ------------------------------------------------------------------ the master-file reader
+
+@final
+class Diagnostic:
+    """One finding at a place: `file:line:column: message [rule]`."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int:
+        """From 1; 0 when the finding has no place."""
+    @property
+    def column(self) -> int:
+        """From 1, in octets; 0 when unknown."""
+    @property
+    def rule(self) -> str:
+        """A stable id in kebab case, such as `cname-and-other-data`."""
+    @property
+    def severity(self) -> Literal["error", "warning"]: ...
+    @property
+    def message(self) -> str: ...
+
+@final
+class Records:
+    """What one reading of a zone's master files gave: records in file order, with their places."""
+
+    @property
+    def origin(self) -> bytes: ...
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """All errors and warnings, in order of file and line."""
+    @property
+    def has_errors(self) -> bool: ...
+    @property
+    def missing_includes(self) -> list[str]:
+        """Names of included files that `sources` lacked, as joined with the including file's directory; when not
+        empty, read again with them in `sources`."""
+    @property
+    def included(self) -> list[str]:
+        """Names of the sources that `$INCLUDE` used, in order of first use."""
+    def __len__(self) -> int: ...
+
+def read_zone(
+    origin: bytes,
+    sources: Sequence[tuple[str, bytes]],
+    *,
+    includes: bool = False,
+    max_records: int = 0,
+    max_generate: int = 65536,
+) -> Records:
+    """Read a zone from master files (RFC 1035 section 5, in BIND's dialect).
+
+    `sources[0]` is the zone's file, the others may be included by it; each is (name, octets), the name is what
+    diagnostics say. `$INCLUDE x` in file `d/f` means `d/x`, normalized; with `includes` False it is an error.
+    At most 8 files deep and 64 files. `max_records` 0 is no limit. Never raises for what a file says. About 0.5 us
+    a record, GIL released.
+    """
+
+# ------------------------------------------------------------------ versions
+
+@final
+class Version:
+    """Immutable content of one zone in canonical order (RFC 4034 section 6.1); chunks are shared with earlier versions."""
+
+    @staticmethod
+    def build(records: Records, previous: Version | None = None) -> tuple[Version | None, list[Diagnostic]]:
+        """Index the records; the findings are those of content (CNAME and other data, no SOA, glue …).
+
+        None for the version when a finding is an error. With `previous`, unchanged RRsets share its chunks.
+        Duplicate records are merged, RRsets of several TTLs take the first one (RFC 2181 section 5.2) with a warning.
+        """
+    @staticmethod
+    def from_image(image: bytes) -> Version:
+        """The version that `image()` wrote. Raises ImageError."""
+    def image(self) -> bytes:
+        """The version as one octet string with a checksum, for the state directory."""
+    @property
+    def origin(self) -> bytes: ...
+    @property
+    def serial(self) -> int: ...
+    @property
+    def record_count(self) -> int: ...
+    @property
+    def rrset_count(self) -> int: ...
+    @property
+    def name_count(self) -> int:
+        """Names that exist, empty non-terminals included."""
+    @property
+    def octets(self) -> int:
+        """Memory held by this version, shared chunks counted whole."""
+    @property
+    def max_ttl(self) -> int:
+        """The largest TTL of any RRset."""
+    @property
+    def content_digest(self) -> bytes:
+        """SHA-256 over the canonical form of all records with the SOA's serial taken as 0; computed at first use."""
+    def rrset(self, owner: bytes, rtype: int) -> tuple[int, list[bytes]] | None:
+        """(TTL, rdatas in canonical order) of one RRset, None if it isn't there."""
+    def rtypes(self, owner: bytes) -> list[int] | None:
+        """Types at a name, ascending; [] at an empty non-terminal; None where the name does not exist."""
+    def edited(self, edits: Sequence[tuple[bytes, int, int, Sequence[bytes]]]) -> Version:
+        """A new version with RRsets replaced: (owner, rtype, TTL, rdatas); no rdatas removes the RRset."""
+    def without(self, rtypes: Sequence[int]) -> Version:
+        """A new version without any RRset of these types, RRSIGs over them included when RRSIG (46) is named."""
+    def diff(self, newer: Version, limit: int = 1000) -> Difference:
+        """What changes from this version to `newer`."""
+    def to_text(self) -> bytes:
+        """The zone as a master file, one record a line, canonical order, absolute names."""
+
+@final
+class Difference:
+    """What changes between two versions, per RRset; the lists hold at most the asked limit of (owner, rtype, ttl, rdatas)."""
+
+    @property
+    def removed_records(self) -> int: ...
+    @property
+    def added_records(self) -> int: ...
+    @property
+    def changed_rrsets(self) -> int: ...
+    @property
+    def removed(self) -> list[tuple[bytes, int, int, list[bytes]]]: ...
+    @property
+    def added(self) -> list[tuple[bytes, int, int, list[bytes]]]: ...
+
+# ------------------------------------------------------------------ signing
+
+@final
+class SigningKey:
+    """A fast key: it signs inside the engine. Its private part can't be read back."""
+
+    def __new__(cls, pkcs8: bytes, dnskey: bytes) -> SigningKey:
+        """From PKCS#8 DER and the DNSKEY rdata (flags, 3, algorithm, public key). Algorithms 13, 14, 15.
+
+        Raises SignatureError when the two do not belong together or the algorithm is not a fast one.
+        """
+    @property
+    def dnskey(self) -> bytes: ...
+    @property
+    def algorithm(self) -> int: ...
+    @property
+    def key_tag(self) -> int: ...
+
+def key_tag(dnskey: bytes) -> int:
+    """Key tag of DNSKEY rdata (RFC 4034 appendix B)."""
+
+def verify_signature(dnskey: bytes, owner: bytes, rtype: int, ttl: int, rdatas: Sequence[bytes], rrsig: bytes) -> bool:
+    """Whether RRSIG rdata is a correct signature by this DNSKEY over the RRset (times are not looked at)."""
+
+@final
+class SigningPlan:
+    """How a version is signed: keys and roles, validity; what `signer` decided."""
+
+    def __new__(
+        cls,
+        keys: Sequence[tuple[SigningKey, bool, bool]],
+        *,
+        inception: int,
+        expiration: int,
+        jitter: int = 0,
+        carry_until: int = 0,
+    ) -> SigningPlan:
+        """`keys` are (key, signs the apex DNSKEY/CDS/CDNSKEY RRsets, signs everything else).
+
+        A signature's expiration is `expiration` minus a part of `jitter` that depends on owner and type alone. A
+        signature of the previous version is carried over if octets, TTL and key are the same and it expires
+        after `carry_until`.
+        """
+    @property
+    def inception(self) -> int: ...
+    @property
+    def expiration(self) -> int: ...
+
+@final
+class SignedVersion:
+    """A version as it is published: content plus signature slots, one per RRset and key (none without a plan).
+
+    Open until every slot is made, verified and `seal` was called; then sealed, and nothing in it changes any more.
+    Without a plan the version is served as its source has it; there is nothing to sign, but `seal` is still due.
+    """
+
+    def __new__(
+        cls, version: Version, plan: SigningPlan | None = None, previous: SignedVersion | None = None
+    ) -> SignedVersion: ...
+    @property
+    def version(self) -> Version: ...
+    @property
+    def serial(self) -> int: ...
+    @property
+    def is_signed(self) -> bool: ...
+    @property
+    def is_sealed(self) -> bool: ...
+    @property
+    def slots(self) -> int:
+        """Signatures the version will have when it is sealed."""
+    @property
+    def slots_made(self) -> int: ...
+    @property
+    def slots_verified(self) -> int: ...
+    def check(self) -> list[Diagnostic]:
+        """The verification before a version goes live, by a code path of its own: denial chain complete and exact,
+        apex RRsets there, every key in the DNSKEY RRset, first signature of each key right. Empty is good."""
+    def make(self, budget_us: int) -> bool:
+        """Make missing signatures for about `budget_us`; True when none is missing. One caller at a time."""
+    def verify(self, budget_us: int) -> bool:
+        """Verify made signatures for about `budget_us`; True when all are verified. Raises SignatureError."""
+    def seal(self) -> None:
+        """Raises EngineError while signatures are missing or not verified."""
+    @property
+    def earliest_expiration(self) -> int | None:
+        """The first expiration of any signature made so far; None when there is none."""
+    def signatures(self) -> bytes:
+        """All signatures made so far as one octet string with a checksum."""
+    def restore(self, signatures: bytes) -> int:
+        """Fill slots from what `signatures()` wrote, where key, RRset and validity fit; how many. They count as made,
+        not as verified. Raises ImageError."""
+    def rrset(self, owner: bytes, rtype: int) -> tuple[int, list[bytes]] | None:
+        """As Version.rrset, but NSEC (47) and RRSIG (46) are also there as they are answered; made if need be."""
+    def to_text(self) -> bytes:
+        """The zone as a master file with all its NSEC and RRSIG records; makes what is missing."""
+    def transfer(self, query: bytes, position: int = 0, size: int = 65535) -> tuple[bytes, int]:
+        """One AXFR message (RFC 5936) answering `query` from `position`, and the next position, -1 after the last.
+
+        Many records a message, names compressed. Raises EngineError if the version is not sealed.
+        """
+
+# ------------------------------------------------------------------ answering
+
+@final
+class ZoneSlot:
+    """The place a zone's published version stands in; swapped alone, read by all threads."""
+
+    def __new__(cls, origin: bytes) -> ZoneSlot: ...
+    @property
+    def origin(self) -> bytes: ...
+    @property
+    def current(self) -> SignedVersion | None: ...
+    def publish(self, signed: SignedVersion) -> None:
+        """Queries that come after this see `signed`; the old version is freed by the reaper thread."""
+    def withdraw(self) -> None:
+        """From now on SERVFAIL with EDE 14 (Not Ready, RFC 8914), as before the first publish."""
+
+@final
+class Effects:
+    """What the plugins ahead of a block's zones do to direct answers, as data."""
+
+    def __new__(cls, *, log: bool = False) -> Effects: ...
+
+@final
+class Block:
+    """A server block as the engine routes to it."""
+
+    def __new__(
+        cls,
+        number: int,
+        listeners: Sequence[int],
+        origins: Sequence[bytes],
+        zones: Sequence[tuple[bytes, ZoneSlot]],
+        *,
+        chained: bool = False,
+        effects: Effects | None = None,
+    ) -> Block:
+        """`origins` are the block's keys, `zones` what its zone backends serve, shadowed ones left out. A query goes
+        to the block with the longest matching origin of its listener, then to the block's longest matching zone;
+        none: REFUSED. `chained`: all its queries are declined to Python."""
+
+@final
+class QueryHead:
+    """The header, question and EDNS of a query, parsed and in bounds."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def opcode(self) -> int: ...
+    @property
+    def flags(self) -> int:
+        """The second 16 bits of the header."""
+    @property
+    def qname(self) -> bytes:
+        """Wire name, case as it came."""
+    @property
+    def qtype(self) -> int: ...
+    @property
+    def qclass(self) -> int: ...
+    @property
+    def has_edns(self) -> bool: ...
+    @property
+    def udp_size(self) -> int:
+        """What the client takes over UDP: 512 without EDNS."""
+    @property
+    def dnssec_ok(self) -> bool: ...
+
+def parse_query(octets: bytes) -> QueryHead:
+    """Raises MessageError."""
+
+@final
+class Declined:
+    """A query the engine hands to Python, with all that its reply needs. Reply once, or never (drop)."""
+
+    @property
+    def block(self) -> int:
+        """The number of the block it was routed to, -1 for none."""
+    @property
+    def octets(self) -> bytes: ...
+    @property
+    def head(self) -> QueryHead: ...
+    @property
+    def listener(self) -> int: ...
+    @property
+    def client(self) -> tuple[str, int]: ...
+    @property
+    def transport(self) -> Literal["udp", "tcp"]: ...
+
+@final
+class Responder:
+    """Sockets, UDP threads, routes and counters."""
+
+    def __new__(cls, clock: Clock, *, queue: int = 4096) -> Responder:
+        """`queue` bounds how many declined queries may wait for Python; more are dropped and counted."""
+    def bind(self, address: str, port: int, threads: int = 1) -> int:
+        """Bind UDP sockets (one a thread, SO_REUSEPORT) and give the listener's number. Port 0 takes a free one.
+
+        The address is first probed without SO_REUSEPORT, so that a second server is an error. Raises OSError.
+        """
+    def address(self, listener: int) -> tuple[str, int]: ...
+    def start(self) -> None:
+        """Start the UDP threads of listeners that have none yet; capabilities and user ids must be final by now."""
+    def close(self, listener: int) -> None: ...
+    def stop(self) -> None:
+        """Stop all threads, answer nothing more, close all sockets. Safe to call twice."""
+    def route(self, blocks: Sequence[Block]) -> None:
+        """Swap the whole route table."""
+    def answer(
+        self, listener: int, query: bytes, client: tuple[str, int], transport: Literal["udp", "tcp"]
+    ) -> bytes | Declined | None:
+        """Answer octets that came by a stream: the response, a query for Python, or None to say nothing."""
+    def answer_from(self, slot: ZoneSlot, query: bytes, transport: Literal["udp", "tcp"]) -> bytes:
+        """Answer from one zone's published version, routes not asked (for chained blocks)."""
+    def refuse(self, query: bytes, rcode: int, ede: int | None = None) -> bytes:
+        """A response with no records: header and question copied, EDNS answered, the extended error if given."""
+    @property
+    def wake_fd(self) -> int:
+        """An eventfd that becomes readable when declined queries wait."""
+    def declined(self, limit: int = 256) -> list[Declined]:
+        """Take waiting queries off the queue and clear the eventfd when it is empty."""
+    def reply(self, declined: Declined, octets: bytes) -> None:
+        """Send the answer of a declined UDP query from the address that was asked."""
+    def log_entries(
+        self, limit: int = 10000
+    ) -> list[tuple[int, int, str, int, str, bytes, int, int, int, int, int, int, int, bool, int]]:
+        """Drain the query log ring of blocks with Effects(log=True). Each: (block, unix_us, client address, client port,
+        transport, qname, qtype, qclass, id, opcode and flags as 16 bits of the response, query octets, response
+        octets, EDNS size (0: none), DO, duration_us)."""
+    @property
+    def log_dropped(self) -> int: ...
+    def counters(self) -> list[tuple[int, bytes, str, int, str, int, int]]:
+        """Counts since start, one row for each combination that occurred: (block, origin that routed, transport,
+        family 4 or 6, kind, key, count). Kinds: `type` (key is the qtype), `rcode` (key is the rcode), `do`
+        (key 1), `request_octets` and `response_octets` and `duration_us` (key is the bucket's upper bound, 0 the last
+        one, counts not cumulative), `request_octets_sum`, `response_octets_sum`, `duration_us_sum`."""
+    def totals(self) -> dict[str, int]:
+        """Process-wide counts: datagrams, malformed, dropped, declined, declined_dropped, refused, send_errors."""
+
+def drop_capabilities(keep: Sequence[str]) -> None:
+    """Drop all Linux capabilities but these (`CAP_NET_BIND_SERVICE` …) from this thread and its future children and
+    forbid gaining new ones. Nothing happens without root. Raises OSError."""

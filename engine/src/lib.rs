@@ -1,0 +1,1 @@
+//! What Zonewright does once per query or once per record.

@@ -1,0 +1,1 @@
+"""Which keys, and when: policy, states, steps, stores."""

@@ -1,0 +1,1 @@
+"""What is signed, how long, how absence is proved; the verification before publishing."""

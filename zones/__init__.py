@@ -1,0 +1,1 @@
+"""What a zone says: sources, checks, versions, history, transfers as messages."""
