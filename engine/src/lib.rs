@@ -1,1 +1,4 @@
 //! What Zonewright does once per query or once per record.
+
+pub mod finding;
+pub mod name;
