@@ -1,0 +1,53 @@
+# The one entry for developers; each target is a line or three, longer logic stands in tools/.
+BIN := .venv/bin
+S ?= 60
+ONCE ?=
+PYTEST := $(BIN)/python -m pytest
+CARGO := cargo --locked
+export CARGO_BUILD_JOBS ?= 2
+
+.PHONY: help build peers demo test lint type house interop scenarios rust fuzz bench soak ci clean
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: .venv/built ## Make .venv with the compiled engine and the developers' tools
+.venv/built: pyproject.toml engine/Cargo.toml $(wildcard engine/Cargo.lock engine/src/*.rs)
+	tools/build.sh
+	@touch $@
+
+peers: ## Install the other DNS servers that tests compare with (Debian, root), none of them started
+	@tools/install_peers.sh
+
+demo: build ## A signed zone from a git repository, changed while you watch; ONCE=1 ends by itself
+	@$(BIN)/python tools/demo.py $(if $(ONCE),--once)
+
+test: build peers ## Everything: Rust, unit, property, scenarios, interop, house
+	cd engine && $(CARGO) test -q
+	$(PYTEST)
+
+lint: build ## rustfmt, clippy, ruff
+	cd engine && cargo fmt --check && $(CARGO) clippy -q --all-targets --all-features -- -D warnings
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+type: build ## mypy strict and stubtest
+	$(BIN)/mypy
+	$(BIN)/stubtest engine._native --mypy-config-file pyproject.toml
+
+house: build ## Who may import whom, names of files, manuals, examples
+	$(BIN)/lint-imports
+	$(PYTEST) tests/house
+
+interop: build peers ## Against real BIND, NSD, Knot DNS and unbound
+	$(PYTEST) tests/interop
+
+fuzz: build ## Fuzz the readers of untrusted octets for S seconds each (S=60)
+	tools/fuzz.sh $(S)
+
+bench: build peers ## Ratios to NSD, Knot DNS and a bare echo; writes docs/benchmarks.md
+	$(BIN)/python tools/bench/run.py
+
+soak: build peers ## Long runs: random kills, random zones, random queries for S seconds (S=3600 is a good night)
+	SOAK=$(S) $(PYTEST) tests/interop -k "kill or differential or unbound"
+
+ci: ## What must pass: everything above but bench and soak
+	CI=true tools/ci.sh
