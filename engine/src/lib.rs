@@ -1,4 +1,5 @@
 //! What Zonewright does once per query or once per record.
 
+pub mod crypto;
 pub mod finding;
 pub mod name;
