@@ -1,0 +1,414 @@
+"""The plugin contract: what a plugin module has, what its setup is given, and what plugins offer one another.
+
+A plugin is a module with `SCHEMA: Schema` and `setup(build: Build) -> Link | None`, beside its manual NAME.md.
+Setup reads the directives of one name in one server block, opens nothing, and returns a *link* that wraps the next
+handler, or None when nothing of it stands in the path of queries. What it wants done when the server starts goes
+into `build.on_start`. A *capability* is how plugins find one another: by what is offered, not by class.
+
+A plugin of the path that the engine can stand in for offers its `Effect`; the plain `Effect()` means that direct
+answers need nothing of it.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+
+import dns.name
+
+from authserver.corefile import Corefile, Directive, Key, ServerBlock
+from authserver.errors import CorefileErrors, Place, Problem
+from authserver.query import Query, Response, Transfer
+from authserver.schema import (
+    Address,
+    AddressKind,
+    Argument,
+    Choice,
+    Duration,
+    Either,
+    Endpoint,
+    Findings,
+    Integer,
+    Name,
+    PathKind,
+    Prefix,
+    PrefixKind,
+    Schema,
+    Settings,
+    Word,
+    Zone,
+)
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from engine import Clock, Responder, ZoneSlot
+
+__all__ = [
+    "EFFECT",
+    "LISTEN",
+    "LOG",
+    "METRICS",
+    "READY",
+    "RELOAD",
+    "ROOT",
+    "SIGNING",
+    "SOURCES",
+    "TRANSFER",
+    "ZONES",
+    "Address",
+    "AddressKind",
+    "Argument",
+    "Block",
+    "Build",
+    "Capability",
+    "Choice",
+    "Configuration",
+    "CorefileErrors",
+    "Directive",
+    "Duration",
+    "Effect",
+    "Either",
+    "Endpoint",
+    "Findings",
+    "Handler",
+    "Hook",
+    "Integer",
+    "Link",
+    "Listen",
+    "LogEntry",
+    "LogTap",
+    "Name",
+    "PathKind",
+    "Place",
+    "Plugin",
+    "Prefix",
+    "PrefixKind",
+    "Problem",
+    "Query",
+    "Readiness",
+    "ReloadTimes",
+    "Response",
+    "Runtime",
+    "Schema",
+    "Settings",
+    "Signing",
+    "Source",
+    "Transfer",
+    "TransferRule",
+    "Word",
+    "Zone",
+    "ZoneBackend",
+]
+
+T = TypeVar("T")
+
+
+class Handler(Protocol):
+    """Answers a query, itself or by the next handler. What a client did is a response, never an exception."""
+
+    async def serve(self, query: Query) -> Response | Transfer: ...
+
+
+Link: TypeAlias = Callable[[Handler], Handler]
+Hook: TypeAlias = Callable[[], Awaitable[None]]
+
+
+# ------------------------------------------------------------------ capabilities
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Capability(Generic[T]):
+    """Something plugins of a block may offer; equal only to itself."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a plugin does to direct answers, for the engine to do in its place."""
+
+    log: bool = False
+
+
+LogEntry: TypeAlias = tuple[int, int, str, int, str, bytes, int, int, int, int, int, int, int, bool, int]
+"""One row of `Responder.log_entries()`."""
+
+
+class LogTap(Protocol):
+    """Takes what the engine answered directly and logs it."""
+
+    def write(self, entry: LogEntry) -> None: ...
+
+
+class ZoneBackend(Protocol):
+    """A plugin that serves zones out of slots."""
+
+    @property
+    def configured(self) -> tuple[bytes, ...]:
+        """Origins that are named in the Corefile, whether or not they have a version yet."""
+
+    def zones(self) -> "list[tuple[bytes, ZoneSlot]]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a plugin has what it needs to answer."""
+
+    name: str
+    is_ready: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRule:
+    """Who may transfer zones and gets NOTIFY: addresses, or `*` for everybody (who gets no NOTIFY)."""
+
+    origins: tuple[bytes, ...]
+    to: tuple[str, ...]
+    source: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """Zones that are signed, by policy, or with the keys of these files, which are never rolled."""
+
+    origins: tuple[bytes, ...]
+    policy: str | None
+    key_files: tuple[Path, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """What `bind` says: addresses and interface names to listen on, and those to leave out."""
+
+    addresses: tuple[str, ...]
+    excluded: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where zones come from, for the server to read and to watch.
+
+    `origins` are the zones a file is read for, or those that may be found in a directory or repository.
+    `reload` is the seconds between looks at it, 0 for none. `options` is the plugin's own frozen data.
+    """
+
+    plugin: str
+    kind: Literal["file", "directory", "git"]
+    location: str
+    origins: tuple[bytes, ...]
+    reload: float
+    place: Place
+    falls_through: bool = False
+    options: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadTimes:
+    """How often the Corefile is looked at, in seconds, and the jitter of that."""
+
+    interval: float
+    jitter: float
+
+
+EFFECT: Final[Capability[Effect]] = Capability("an effect on direct answers")
+LISTEN: Final[Capability[Listen]] = Capability("addresses to listen on")
+LOG: Final[Capability[LogTap]] = Capability("a query log")
+METRICS: "Final[Capability[Callable[[], Iterable[Metric]]]]" = Capability("metrics")
+READY: Final[Capability[Readiness]] = Capability("readiness")
+RELOAD: Final[Capability[ReloadTimes]] = Capability("reloading of the Corefile")
+ROOT: Final[Capability[Path]] = Capability("a base directory")
+SIGNING: Final[Capability[Signing]] = Capability("signing")
+SOURCES: Final[Capability[Source]] = Capability("sources of zones")
+TRANSFER: Final[Capability[TransferRule]] = Capability("zone transfer")
+ZONES: Final[Capability[ZoneBackend]] = Capability("zones")
+
+
+# ------------------------------------------------------------------ blocks and configurations
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A server block with what its plugins offered, and the chain that serves its queries.
+
+    `chained_by` says which plugin keeps the engine from answering by itself and why; None: the block is direct.
+    """
+
+    number: int
+    source: ServerBlock
+    handler: Handler | None = None
+    chained_by: str | None = None
+    effect: Effect = field(default_factory=Effect)
+    plugins: tuple[str, ...] = ()
+    start_hooks: list[tuple[str, Hook]] = field(default_factory=list)
+    stop_hooks: list[tuple[str, Hook]] = field(default_factory=list)
+    _offers: "list[tuple[str, Capability[Any], Any]]" = field(default_factory=list)
+
+    @property
+    def place(self) -> Place:
+        return self.source.place
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        return self.source.keys
+
+    @property
+    def origins(self) -> tuple[bytes, ...]:
+        return self.source.origins
+
+    @property
+    def is_direct(self) -> bool:
+        return self.chained_by is None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses and interface names to listen on; empty: every address."""
+        return tuple(dict.fromkeys(word for listen in self.offered(LISTEN) for word in listen.addresses))
+
+    @property
+    def label(self) -> str:
+        """The block's first server, as metrics name it: `dns://:53`."""
+        key = self.keys[0] if self.keys else None
+        host = next(iter(self.addresses), "")
+        host = f"[{host}]" if ":" in host else host
+        return f"{key.scheme if key else 'dns'}://{host}:{key.port if key else 53}"
+
+    def offer(self, plugin: str, capability: Capability[T], value: T) -> None:
+        self._offers.append((plugin, capability, value))
+
+    def offered(self, capability: Capability[T]) -> tuple[T, ...]:
+        """All that was offered, in the order of the chain."""
+        return tuple(value for _, offered, value in self._offers if offered is capability)
+
+    def offered_by(self, plugin: str, capability: Capability[T]) -> tuple[T, ...]:
+        """What one plugin offered."""
+        return tuple(value for name, offered, value in self._offers if offered is capability and name == plugin)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a running server lends to the plugins of its configuration."""
+
+    responder: "Responder"
+    clock: "Clock"
+    version: str = ""
+    zone_metrics: "Callable[[], Iterable[Metric]]" = field(default=lambda: ())
+    """The server's own facts about zones, sources and signatures, as metrics."""
+    is_stopping: Callable[[], bool] = field(default=lambda: False)
+
+
+@dataclass(slots=True, eq=False)
+class Configuration:
+    """One loaded Corefile: its blocks, and what they share. The server attaches its runtime before `start`."""
+
+    corefile: Corefile
+    blocks: tuple[Block, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    runtime: Runtime | None = None
+
+    def offered(self, capability: Capability[T]) -> tuple[T, ...]:
+        """All that was offered in any block."""
+        return tuple(value for block in self.blocks for value in block.offered(capability))
+
+    async def start(self) -> None:
+        """Run the start hooks; if one raises, what was started is stopped again."""
+        started: list[Block] = []
+        try:
+            for block in self.blocks:
+                started.append(block)
+                for _, hook in block.start_hooks:
+                    await hook()
+        except BaseException:
+            await self._stop(started)
+            raise
+
+    async def stop(self) -> None:
+        """Run the stop hooks, the last block's first."""
+        await self._stop(list(self.blocks))
+
+    @staticmethod
+    async def _stop(blocks: list[Block]) -> None:
+        for block in reversed(blocks):
+            for _, hook in reversed(block.stop_hooks):
+                await hook()
+
+
+# ------------------------------------------------------------------ setup
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a plugin's setup is given: its directives in one block, as settings, and the block.
+
+    `settings` has one entry for each time the directive stands in the block, in that order; `directive` is the first.
+    """
+
+    name: str
+    settings: tuple[Settings, ...]
+    block: Block
+    configuration: Configuration
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def directive(self) -> Directive:
+        return self.settings[0].directive
+
+    def on_start(self, hook: Hook) -> None:
+        """Run when every block is set up and the sockets are bound."""
+        self.block.start_hooks.append((self.name, hook))
+
+    def on_stop(self, hook: Hook) -> None:
+        """Run when the configuration ends; in reverse order."""
+        self.block.stop_hooks.append((self.name, hook))
+
+    def offer(self, capability: Capability[T], value: T) -> None:
+        self.block.offer(self.name, capability, value)
+
+    def need(self, capability: Capability[T]) -> T:
+        """What a plugin ahead in the chain offered last. Raises CorefileErrors when none did."""
+        offered = self.block.offered(capability)
+        if not offered:
+            raise self.directive.error(f"needs a plugin in this server block that gives {capability.name}")
+        return offered[-1]
+
+    def problem(self, place: Place, reason: str) -> None:
+        """Note an error and go on, so that all errors are shown at once."""
+        self.findings.problem(place, f"{self.name}: {reason}")
+
+    def warn(self, place: Place, reason: str) -> None:
+        self.findings.warn(place, f"{self.name}: {reason}")
+
+    def fail(self, reason: str, place: Place | None = None) -> NoReturn:
+        """Raise CorefileErrors at the place, or at the directive."""
+        raise CorefileErrors([Problem(place or self.directive.place, f"{self.name}: {reason}")])
+
+    def path(self, text: str) -> Path:
+        """The path, below the block's root when it is relative."""
+        roots = self.block.offered(ROOT)
+        return (roots[-1] if roots else Path()) / text
+
+    def zones(self, named: Iterable[tuple[bytes, ...]]) -> tuple[bytes, ...]:
+        """The zones that a directive names (values of kind Zone), or else the block's origins."""
+        return tuple(dict.fromkeys(origin for origins in named for origin in origins)) or self.block.origins
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A loaded plugin: its directive's name, schema and setup."""
+
+    name: str
+    schema: Schema
+    setup: Callable[[Build], Link | None]
+    before: str = ""
+    """For third parties: the directive it stands ahead of in the chain; the zone backends when empty."""
+
+
+def name_text(origin: bytes) -> str:
+    """Presentation text of a wire name, for people."""
+    return str(dns.name.from_wire(origin, 0)[0])
+
+
+Schemas: TypeAlias = Mapping[str, Schema]
