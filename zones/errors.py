@@ -1,0 +1,51 @@
+"""The exceptions of `zones`: what went wrong with a source, with its facts as attributes."""
+
+from __future__ import annotations
+
+
+class ZonesError(Exception):
+    """A source or a message can't be used; `rule` is the stable id of the reason."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        super().__init__(f"{reason} [{rule}]")
+        self.rule = rule
+        self.reason = reason
+
+
+class SourceError(ZonesError):
+    """A file or directory can't be read as a source; what it served before goes on being served."""
+
+    def __init__(self, file: str, rule: str, reason: str) -> None:
+        super().__init__(rule, f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+class NamingError(ZonesError):
+    """The regexp or the template of `directory` can't be used (`naming-regexp`, `naming-template`)."""
+
+
+class GitError(ZonesError):
+    """A git repository can't be followed right now; `url` is safe to show."""
+
+    def __init__(self, url: str, rule: str, reason: str) -> None:
+        super().__init__(rule, f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class GitRefusedError(GitError):
+    """The URL, ref or path as configured is refused (`git-url`, `git-ref`, `git-path`)."""
+
+
+class GitRewrittenError(GitError):
+    """The history was rewritten: the tip is not a descendant of the commit that serves (`git-rewritten`)."""
+
+    def __init__(self, url: str, served: str, tip: str) -> None:
+        super().__init__(url, "git-rewritten", f"commit {tip} is not a descendant of {served}, which serves")
+        self.served = served
+        self.tip = tip
+
+
+class TransferMessageError(ZonesError):
+    """Octets are not the answer that was waited for (`notify-answer`), or a `to` address is none (`transfer-to`)."""
