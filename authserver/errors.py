@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,3 +33,52 @@ class CorefileErrors(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StateError(Exception):
+    """The state directory can't be used."""
+
+
+class StateInUse(StateError):
+    """Another process holds the state; `holder` is its process id as it wrote it, for people."""
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        super().__init__(f"{directory}: in use by process {holder or 'unknown'}")
+        self.directory = directory
+        self.holder = holder
+
+
+class StateMissing(StateError):
+    """There is no state here, or nothing has been served from it yet."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(f"{directory}: holds no state")
+        self.directory = directory
+
+
+class StateInsecure(StateError):
+    """Somebody else owns the state directory, so its keys can't be trusted."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class StateTooNew(StateError):
+    """The database has another schema than this program reads; nothing was changed."""
+
+    def __init__(self, path: Path, version: int, known: int) -> None:
+        super().__init__(f"{path}: schema {version} is not the {known} this version reads")
+        self.path = path
+        self.version = version
+        self.known = known
+
+
+class StateCorrupt(StateError):
+    """The database or a pack is damaged, or not ours."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason

@@ -1,0 +1,46 @@
+"""The exceptions of keys: what can't be stored, opened, imported or promised, each with its facts as attributes."""
+
+
+class KeysError(Exception):
+    """Something about keys that an operator has to look at."""
+
+
+class PolicyError(KeysError):
+    """A policy whose times contradict each other; nothing is signed by it."""
+
+    def __init__(self, policy: str, reason: str) -> None:
+        super().__init__(f"policy {policy}: {reason}")
+        self.policy = policy
+        self.reason = reason
+
+
+class PassphraseError(KeysError):
+    """The private keys are encrypted and the passphrase is missing or wrong."""
+
+
+class PrivateKeyError(KeysError):
+    """A stored private key can't be opened, or doesn't belong to its DNSKEY."""
+
+    def __init__(self, key_id: str, reason: str) -> None:
+        super().__init__(f"key {key_id}: {reason}")
+        self.key_id = key_id
+        self.reason = reason
+
+
+class KeyImportError(KeysError):
+    """A key file can't be imported: which file, which line (0: none in particular), why."""
+
+    def __init__(self, file: str, reason: str, line: int = 0) -> None:
+        super().__init__(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
+        self.file = file
+        self.line = line
+        self.reason = reason
+
+
+class KeySetError(KeysError):
+    """The keys of a zone, taken together, can't sign it."""
+
+    def __init__(self, zone: str, reason: str) -> None:
+        super().__init__(f"{zone}: {reason}")
+        self.zone = zone
+        self.reason = reason

@@ -1,0 +1,91 @@
+"""How keys enter a zone's life: made at first sight, marked when first served, advanced in time, saved.
+
+The order that keeps every chain whole: `introduce` in the transaction before a version is planned, `served` after that
+version went live, `advance` whenever its Wait ends, and a new version when a step says that the zone changes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from engine import key_tag
+from keys import private, store
+from keys.errors import KeysError
+from keys.policy import Policy
+from keys.rollover import ServedTTLs, Step, Wait, settle
+from keys.states import Goal, Key, Provenance, hidden_states, key_id
+
+Zone = tuple[bytes, str]
+"""Origin and view."""
+
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The keys after all steps that were due, the steps, and what to wait for."""
+
+    keys: list[Key]
+    steps: list[Step]
+    wait: Wait
+
+    @property
+    def changes_zone(self) -> bool:
+        """Whether a new version of the zone is due."""
+        return any(step.changes_zone for step in self.steps)
+
+
+def introduce(
+    tx: store.Transaction, vault: private.Vault, zones: Iterable[Zone], policy: Policy, now: int
+) -> dict[Zone, list[Key]]:
+    """The keys of these zones; those that have none get one CSK, published from `now`. A thousand zones: one call."""
+    return {zone: store.load(tx, *zone) or [_introduce_one(tx, vault, zone, policy, now)] for zone in zones}
+
+
+def served(tx: store.Transaction, keys: Iterable[Key], now: int) -> list[Key]:
+    """The keys, those never served before marked as first served now: call it when the version is live."""
+    marked = []
+    for key in keys:
+        if key.active_at is None:
+            key = replace(key, active_at=now)  # noqa: PLW2901 (the list wants the marked one)
+            store.update_states(tx, key, "first served", now)
+        marked.append(key)
+    return marked
+
+
+def advance(tx: store.Transaction, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Progress:
+    """Take and save all steps that are due."""
+    after, steps, wait = settle(keys, policy, ttls, now)
+    for step in steps:
+        store.update_states(tx, step.moved, step.reason, now)
+    return Progress(after, steps, wait)
+
+
+def _introduce_one(tx: store.Transaction, vault: private.Vault, zone: Zone, policy: Policy, now: int) -> Key:
+    new, pkcs8 = new_csk(zone, policy, now)
+    store.insert(tx, new, vault.seal(new.id, pkcs8))
+    return advance(tx, [new], policy, ServedTTLs(), now).keys[0]
+
+
+def new_csk(zone: Zone, policy: Policy, now: int, taken: frozenset[int] = frozenset()) -> tuple[Key, bytes]:
+    """A combined signing key that nobody has seen, and its PKCS#8 DER; its tags are none of `taken`."""
+    origin, view = zone[0].lower(), zone[1]
+    for _ in range(_ATTEMPTS):
+        pkcs8, dnskey = private.generate(policy.algorithm)
+        if not private.tags_of(dnskey) & taken:
+            break
+    else:
+        raise KeysError(f"no unused key tag in {_ATTEMPTS} attempts")
+    return Key(
+        id=key_id(origin, view, dnskey),
+        origin=origin,
+        view=view,
+        algorithm=policy.algorithm,
+        is_ksk=True,
+        is_zsk=True,
+        dnskey=dnskey,
+        tag=key_tag(dnskey),
+        goal=Goal.PRESENT,
+        states=hidden_states(is_ksk=True, is_zsk=True, since=now),
+        created_at=now,
+        provenance=Provenance.GENERATED,
+    ), pkcs8

@@ -1,0 +1,46 @@
+"""What an operator decides about the keys and signatures of a zone, as durations; when to act on it is `rollover`'s.
+
+The defaults are BIND's `dnssec-policy default` (one CSK, algorithm 13, unlimited), which every operator can look up.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keys.errors import PolicyError
+
+_HOUR: Final = 3600
+_DAY: Final = 24 * _HOUR
+_MAX_DURATION: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One named policy; all times are durations in seconds. Raises PolicyError when they contradict each other."""
+
+    name: str = "default"
+    algorithm: int = 13
+    dnskey_ttl: int = _HOUR
+    publish_safety: int = _HOUR
+    retire_safety: int = _HOUR
+    propagation_delay: int = 300
+    parent_propagation_delay: int = _HOUR
+    parent_ds_ttl: int = _DAY
+    validity: int = 14 * _DAY
+    refresh: int = 5 * _DAY
+    jitter: int = 12 * _HOUR
+    inception_offset: int = _HOUR
+
+    def __post_init__(self) -> None:
+        for field in self.__slots__[2:]:
+            value = getattr(self, field)
+            if not 0 <= value <= _MAX_DURATION:
+                raise PolicyError(self.name, f"{field} {value} is not between 0 and {_MAX_DURATION}")
+        # A signature made now must not be due for renewal now: jitter shortens it by up to `jitter`.
+        if self.refresh >= self.validity - self.jitter:
+            raise PolicyError(
+                self.name,
+                f"refresh {self.refresh} is not below validity {self.validity} less jitter {self.jitter}",
+            )
+
+
+DEFAULT: Final = Policy()

@@ -1,0 +1,204 @@
+"""Private keys: made, sealed for the store, opened into signing handles. No other file touches a private part.
+
+Sealed is: PKCS#8 DER, and with a passphrase encrypted by AES-256-GCM under one key that scrypt makes of it, bound to
+the key's id. One derivation for the whole store, because PKCS#8's own encryption derives anew for each key, which for
+ten thousand zones is minutes at every start.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from engine import SignatureError, SigningKey, key_tag
+from keys import store
+from keys.errors import KeysError, PassphraseError, PrivateKeyError
+from keys.states import Key
+
+ECDSAP256SHA256: Final = 13
+ECDSAP384SHA384: Final = 14
+ED25519: Final = 15
+
+FAST_ALGORITHMS: Final = frozenset({ECDSAP256SHA256, ECDSAP384SHA384, ED25519})
+"""The algorithms the engine signs with itself."""
+
+CSK_FLAGS: Final = 257
+_REVOKE: Final = 0x0080
+_PROTOCOL: Final = 3
+
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+# ------------------------------------------------------------------ making
+
+
+def generate(algorithm: int, flags: int = CSK_FLAGS) -> tuple[bytes, bytes]:
+    """A new key: (PKCS#8 DER, DNSKEY rdata). Raises KeysError for an algorithm the engine can't sign with."""
+    private = _new(algorithm)
+    return to_pkcs8(private), dnskey_rdata(private, algorithm, flags)
+
+
+def tags_of(dnskey: bytes) -> frozenset[int]:
+    """The key tag and the one it would have when revoked (RFC 5011 section 3); neither may be another key's."""
+    flags = int.from_bytes(dnskey[:2], "big")
+    revoked = (flags | _REVOKE).to_bytes(2, "big") + dnskey[2:]
+    return frozenset({key_tag(dnskey), key_tag(revoked)})
+
+
+def to_pkcs8(private: PrivateKey) -> bytes:
+    """The private key as the engine takes it."""
+    return private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def dnskey_rdata(private: PrivateKey, algorithm: int, flags: int) -> bytes:
+    """DNSKEY rdata of a private key (RFC 4034 section 2.1, RFC 6605 section 4, RFC 8080 section 3)."""
+    public = private.public_key()
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        # The uncompressed point without its leading octet 4.
+        octets = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+    else:
+        octets = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return flags.to_bytes(2, "big") + bytes((_PROTOCOL, algorithm)) + octets
+
+
+def _new(algorithm: int) -> PrivateKey:
+    if algorithm == ECDSAP256SHA256:
+        return ec.generate_private_key(ec.SECP256R1())
+    if algorithm == ECDSAP384SHA384:
+        return ec.generate_private_key(ec.SECP384R1())
+    if algorithm == ED25519:
+        return ed25519.Ed25519PrivateKey.generate()
+    raise KeysError(f"algorithm {algorithm} is not one of {sorted(FAST_ALGORITHMS)}")
+
+
+# ------------------------------------------------------------------ sealing
+
+
+class Vault(Protocol):
+    """Seals private parts for the store and opens them again."""
+
+    def seal(self, key_id: str, pkcs8: bytes) -> bytes:
+        """What may be stored."""
+
+    def open(self, key_id: str, sealed: bytes) -> bytes:
+        """The PKCS#8 DER. Raises PrivateKeyError."""
+
+
+class PlainVault:
+    """No passphrase is configured: file permissions alone guard the keys."""
+
+    def seal(self, key_id: str, pkcs8: bytes) -> bytes:
+        """PKCS#8 DER as it is."""
+        del key_id
+        return pkcs8
+
+    def open(self, key_id: str, sealed: bytes) -> bytes:
+        """PKCS#8 DER as it is."""
+        del key_id
+        return sealed
+
+
+_NONCE_OCTETS: Final = 12
+_PROOF: Final = b"zonewright keys"
+
+
+@dataclass(frozen=True, slots=True)
+class _Derivation:
+    """How the store's key is made of the passphrase (RFC 7914), and a sealed known text that tells a wrong one."""
+
+    salt: bytes
+    n: int
+    r: int
+    p: int
+    proof: bytes = b""
+
+    def to_text(self) -> str:
+        facts = {"salt": self.salt.hex(), "n": self.n, "r": self.r, "p": self.p, "proof": self.proof.hex()}
+        return json.dumps(facts, sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        facts = json.loads(text)
+        return cls(bytes.fromhex(facts["salt"]), facts["n"], facts["r"], facts["p"], bytes.fromhex(facts["proof"]))
+
+    def cipher(self, passphrase: bytes) -> AESGCM:
+        return AESGCM(Scrypt(salt=self.salt, length=32, n=self.n, r=self.r, p=self.p).derive(passphrase))
+
+
+class SealedVault:
+    """The keys are encrypted under a passphrase."""
+
+    def __init__(self, cipher: AESGCM) -> None:
+        self._cipher = cipher
+
+    def seal(self, key_id: str, pkcs8: bytes) -> bytes:
+        """A random nonce, then the ciphertext with its tag; the id is authenticated with it."""
+        nonce = os.urandom(_NONCE_OCTETS)
+        return nonce + self._cipher.encrypt(nonce, pkcs8, key_id.encode())
+
+    def open(self, key_id: str, sealed: bytes) -> bytes:
+        """The PKCS#8 DER; an altered or exchanged one is a PrivateKeyError."""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], key_id.encode())
+        except (InvalidTag, ValueError) as error:
+            raise PrivateKeyError(key_id, "the stored private part does not open: altered or of another key") from error
+
+
+def open_vault(tx: store.Transaction, passphrase: bytes | None) -> Vault:
+    """The vault of a store. The first passphrase a store is opened with encrypts the keys it already has.
+
+    Raises PassphraseError when it is missing or wrong.
+    """
+    parameters = store.wrapping(tx)
+    if parameters is not None:
+        return _known_vault(_Derivation.from_text(parameters), passphrase)
+    if passphrase is None:
+        return PlainVault()
+    derivation = _Derivation(salt=os.urandom(16), n=2**15, r=8, p=1)
+    vault = SealedVault(derivation.cipher(passphrase))
+    proof = vault.seal("", _PROOF)
+    store.set_wrapping(tx, _Derivation(derivation.salt, derivation.n, derivation.r, derivation.p, proof).to_text())
+    store.replace_pkcs8(tx, [(key_id, vault.seal(key_id, octets)) for key_id, octets in store.all_pkcs8(tx)])
+    return vault
+
+
+def _known_vault(derivation: _Derivation, passphrase: bytes | None) -> Vault:
+    if passphrase is None:
+        raise PassphraseError("the private keys are encrypted and no passphrase is configured")
+    vault = SealedVault(derivation.cipher(passphrase))
+    try:
+        vault.open("", derivation.proof)
+    except PrivateKeyError as error:
+        raise PassphraseError("the passphrase does not open the private keys") from error
+    return vault
+
+
+# ------------------------------------------------------------------ using
+
+
+def signing_key(vault: Vault, key: Key, sealed: bytes) -> SigningKey:
+    """The engine's handle of a fast key. Raises PrivateKeyError."""
+    if key.algorithm not in FAST_ALGORITHMS:
+        raise PrivateKeyError(key.id, f"algorithm {key.algorithm} is not a fast one")
+    try:
+        return SigningKey(vault.open(key.id, sealed), key.dnskey)
+    except SignatureError as error:
+        raise PrivateKeyError(key.id, str(error)) from error
+
+
+def signing_keys(tx: store.Transaction, vault: Vault, keys: Iterable[Key]) -> dict[str, SigningKey]:
+    """The handles of these keys by key id, out of the store. Raises PrivateKeyError."""
+    return {key.id: signing_key(vault, key, _stored(tx, key)) for key in keys}
+
+
+def _stored(tx: store.Transaction, key: Key) -> bytes:
+    try:
+        return store.pkcs8(tx, key.id)
+    except KeyError:
+        raise PrivateKeyError(key.id, "the store has no private part of it") from None

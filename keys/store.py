@@ -1,0 +1,220 @@
+"""Keys in the state's database: schema, load and save, in a transaction that is handed down.
+
+Private parts go through as the sealed octets that `private.Vault` made; nothing here can read them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from keys.states import Goal, Key, Provenance, RecordKind, RecordState, Standing
+
+SCHEMA: Final[tuple[str, ...]] = (
+    """CREATE TABLE keys (
+        id TEXT PRIMARY KEY,
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        algorithm INTEGER NOT NULL,
+        is_ksk INTEGER NOT NULL,
+        is_zsk INTEGER NOT NULL,
+        dnskey BLOB NOT NULL,
+        tag INTEGER NOT NULL,
+        goal TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        active_at INTEGER,
+        predecessor TEXT,
+        successor TEXT,
+        provenance TEXT NOT NULL,
+        timing TEXT NOT NULL DEFAULT '{}',
+        UNIQUE (origin, view, algorithm, tag)
+    ) STRICT""",
+    """CREATE TABLE key_private (
+        key_id TEXT PRIMARY KEY REFERENCES keys (id) ON DELETE CASCADE,
+        octets BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE key_states (
+        key_id TEXT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (key_id, kind)
+    ) STRICT, WITHOUT ROWID""",
+    # Without a foreign key: what happened stays known after the key itself is gone.
+    """CREATE TABLE key_history (
+        number INTEGER PRIMARY KEY,
+        key_id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX key_history_of ON key_history (key_id, number)",
+    """CREATE TABLE key_wrapping (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        parameters TEXT NOT NULL
+    ) STRICT""",
+)
+
+_COLUMNS: Final = (
+    "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
+    " provenance"
+)
+
+
+class Transaction(Protocol):
+    """What the state hands down: a sqlite3 connection within BEGIN … COMMIT, or anything shaped like it."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Run one statement; its rows by iteration, `fetchone` and `fetchall`."""
+
+
+def load(tx: Transaction, origin: bytes, view: str = "") -> list[Key]:
+    """The keys of one zone, oldest first."""
+    where = "WHERE origin = ? AND view = ? ORDER BY created_at, id"
+    return _load(tx, where, (origin.lower(), view))
+
+
+def load_all(tx: Transaction) -> dict[tuple[bytes, str], list[Key]]:
+    """All keys by (origin, view), oldest first; two statements however many zones there are."""
+    zones: dict[tuple[bytes, str], list[Key]] = {}
+    for key in _load(tx, "ORDER BY origin, view, created_at, id", ()):
+        zones.setdefault((key.origin, key.view), []).append(key)
+    return zones
+
+
+def load_key(tx: Transaction, key_id: str) -> Key | None:
+    """One key by its id."""
+    keys = _load(tx, "WHERE id = ?", (key_id,))
+    return keys[0] if keys else None
+
+
+def insert(tx: Transaction, key: Key, sealed: bytes, timing: Mapping[str, int] | None = None) -> None:
+    """Store a new key with its sealed private part; `timing` is what an imported key's files said of its life."""
+    tx.execute(
+        f"INSERT INTO keys ({_COLUMNS}, timing) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (no outside text)
+        (*_row(key), json.dumps(dict(timing or {}), sort_keys=True)),
+    )
+    tx.execute("INSERT INTO key_private (key_id, octets) VALUES (?, ?)", (key.id, sealed))
+    _save_states(tx, key, key.states, f"{key.provenance}", key.created_at)
+
+
+def update_states(tx: Transaction, key: Key, reason: str, now: int) -> None:
+    """Save what may change in a key's life: states, goal, roles, links, when it was first served; with its history."""
+    tx.execute(
+        "UPDATE keys SET goal = ?, active_at = ?, predecessor = ?, successor = ?, is_ksk = ?, is_zsk = ? WHERE id = ?",
+        (key.goal, key.active_at, key.predecessor, key.successor, key.is_ksk, key.is_zsk, key.id),
+    )
+    stored = _states_of(tx, "WHERE key_id = ?", (key.id,)).get(key.id, {})
+    changed = {kind: standing for kind, standing in key.states.items() if stored.get(kind) != standing}
+    _save_states(tx, key, changed, reason, now)
+
+
+def pkcs8(tx: Transaction, key_id: str) -> bytes:
+    """The sealed private part of a key, for `private.Vault.open`. Raises KeyError."""
+    row = tx.execute("SELECT octets FROM key_private WHERE key_id = ?", (key_id,)).fetchone()
+    if row is None:
+        raise KeyError(key_id)
+    return bytes(row[0])
+
+
+def all_pkcs8(tx: Transaction) -> list[tuple[str, bytes]]:
+    """Every sealed private part with its key's id."""
+    return [(key_id, bytes(octets)) for key_id, octets in tx.execute("SELECT key_id, octets FROM key_private")]
+
+
+def replace_pkcs8(tx: Transaction, sealed: Iterable[tuple[str, bytes]]) -> None:
+    """Put private parts that were sealed anew in the place of the old ones."""
+    for key_id, octets in sealed:
+        tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (octets, key_id))
+
+
+def wrapping(tx: Transaction) -> str | None:
+    """How the private parts are sealed, None when they are not."""
+    row = tx.execute("SELECT parameters FROM key_wrapping").fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_wrapping(tx: Transaction, parameters: str) -> None:
+    """Remember how the private parts are sealed from now on."""
+    tx.execute("INSERT OR REPLACE INTO key_wrapping (only, parameters) VALUES (1, ?)", (parameters,))
+
+
+def timing(tx: Transaction, key_id: str) -> dict[str, int]:
+    """What an imported key's files said of its life: event name to Unix seconds."""
+    row = tx.execute("SELECT timing FROM keys WHERE id = ?", (key_id,)).fetchone()
+    return {} if row is None else {str(event): int(at) for event, at in json.loads(row[0]).items()}
+
+
+def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
+    """What happened to a key, oldest first: (at, kind, state, reason)."""
+    sql = "SELECT at, kind, state, reason FROM key_history WHERE key_id = ? ORDER BY number"
+    return [(int(at), kind, state, reason) for at, kind, state, reason in tx.execute(sql, (key_id,))]
+
+
+def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
+    """Delete a zone's keys, private parts included; only for zones gone longer than state is kept."""
+    tx.execute("DELETE FROM keys WHERE origin = ? AND view = ?", (origin.lower(), view))
+
+
+def last_event(tx: Transaction) -> int | None:
+    """The latest point in time any key remembers."""
+    sql = "SELECT max(at) FROM (SELECT max(at) AS at FROM key_history UNION ALL SELECT max(active_at) FROM keys)"
+    (at,) = tx.execute(sql).fetchone()
+    return None if at is None else int(at)
+
+
+def _load(tx: Transaction, where: str, parameters: tuple[object, ...]) -> list[Key]:
+    rows = tx.execute(f"SELECT {_COLUMNS} FROM keys {where}", parameters).fetchall()  # noqa: S608 (no outside text)  # noqa: S608 (no outside text)
+    if len(rows) == 1:
+        states = _states_of(tx, "WHERE key_id = ?", (rows[0][0],))
+    else:
+        states = _states_of(tx, f"WHERE key_id IN (SELECT id FROM keys {where})", parameters)
+    return [_key(row, states.get(row[0], {})) for row in rows]
+
+
+def _states_of(tx: Transaction, where: str, parameters: tuple[object, ...]) -> dict[str, dict[RecordKind, Standing]]:
+    states: dict[str, dict[RecordKind, Standing]] = {}
+    sql = f"SELECT key_id, kind, state, since FROM key_states {where}"  # noqa: S608 (no outside text)
+    for key_id, kind, state, since in tx.execute(sql, parameters):
+        states.setdefault(key_id, {})[RecordKind(kind)] = Standing(RecordState(state), int(since))
+    return states
+
+
+def _save_states(tx: Transaction, key: Key, states: Mapping[RecordKind, Standing], reason: str, now: int) -> None:
+    for kind, standing in states.items():
+        tx.execute(
+            "INSERT OR REPLACE INTO key_states (key_id, kind, state, since) VALUES (?, ?, ?, ?)",
+            (key.id, kind, standing.state, standing.since),
+        )
+        tx.execute(
+            "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, ?, ?, ?)",
+            (key.id, now, kind, standing.state, reason),
+        )
+
+
+def _row(key: Key) -> tuple[object, ...]:
+    roles = (int(key.is_ksk), int(key.is_zsk))
+    life = (str(key.goal), key.created_at, key.active_at, key.predecessor, key.successor, str(key.provenance))
+    return (key.id, key.origin.lower(), key.view, key.algorithm, *roles, key.dnskey, key.tag, *life)
+
+
+def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
+    return Key(
+        id=row[0],
+        origin=bytes(row[1]),
+        view=row[2],
+        algorithm=row[3],
+        is_ksk=bool(row[4]),
+        is_zsk=bool(row[5]),
+        dnskey=bytes(row[6]),
+        tag=row[7],
+        goal=Goal(row[8]),
+        # In the order of RecordKind, whatever order the rows came in.
+        states=MappingProxyType({kind: states[kind] for kind in RecordKind if kind in states}),
+        created_at=row[9],
+        active_at=row[10],
+        predecessor=row[11],
+        successor=row[12],
+        provenance=Provenance(row[13]),
+    )

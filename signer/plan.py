@@ -1,0 +1,104 @@
+"""What is signed, by which keys, for how long: the apex records a version gets, and its signing plan.
+
+The plan is decided here and repeated by the engine, which makes the denial chain (NSEC) and the signatures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine import SigningKey, SigningPlan, Version
+from keys.ds import cdnskey_rdatas, cds_rdatas
+from keys.policy import Policy
+from keys.states import Goal, Key, RecordKind
+from signer.findings import Finding
+from signer.sources import unsigned
+
+SOA: Final = 6
+DNSKEY: Final = 48
+CDS: Final = 59
+CDNSKEY: Final = 60
+
+_SOA_SERIAL: Final = slice(-20, -16)
+"""The serial is the first of the five 32-bit numbers that end SOA rdata (RFC 1035 section 3.3.13)."""
+
+Edit = tuple[bytes, int, int, Sequence[bytes]]
+"""(owner, rtype, TTL, rdatas) as `Version.edited` takes it; no rdatas removes the RRset."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedZone:
+    """A version with its apex records in place, the plan to sign it by (None: served as it is), what was found."""
+
+    version: Version
+    plan: SigningPlan | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a finding forbids to publish it."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+def prepare(
+    version: Version, keys: Sequence[Key], handles: Mapping[str, SigningKey], policy: Policy, serial: int, now: int
+) -> PreparedZone:
+    """The zone as it is to be signed: foreign DNSSEC records dropped, the apex edited, the plan made."""
+    bare, findings = unsigned(version, keys, policy)
+    edited = bare.edited(apex_edits(bare, keys, policy, serial, now))
+    return PreparedZone(edited, signing_plan(keys, handles, policy, now), findings)
+
+
+def prepare_unsigned(version: Version, serial: int) -> PreparedZone:
+    """The zone as it is served without `dnssec`: as its source has it, with the published serial."""
+    if version.serial == serial:
+        return PreparedZone(version, None)
+    return PreparedZone(version.edited([soa_edit(version, serial)]), None)
+
+
+def apex_edits(version: Version, keys: Sequence[Key], policy: Policy, serial: int, now: int) -> list[Edit]:
+    """SOA with the published serial, the DNSKEY RRset in force, CDS and CDNSKEY if they are due, else none."""
+    del now  # What is due by now is already in the keys' states.
+    origin = version.origin
+    published = sorted({key.dnskey for key in keys if key.is_published(RecordKind.DNSKEY)})
+    return [
+        soa_edit(version, serial),
+        (origin, DNSKEY, policy.dnskey_ttl, published),
+        (origin, CDS, policy.dnskey_ttl, cds_rdatas(keys)),
+        (origin, CDNSKEY, policy.dnskey_ttl, cdnskey_rdatas(keys)),
+    ]
+
+
+def soa_edit(version: Version, serial: int) -> Edit:
+    """The zone's SOA with another serial."""
+    rrset = version.rrset(version.origin, SOA)
+    if rrset is None:
+        raise ValueError("a version without a SOA is never built")
+    ttl, (rdata, *_) = rrset
+    return (
+        version.origin,
+        SOA,
+        ttl,
+        [rdata[: _SOA_SERIAL.start] + serial.to_bytes(4, "big") + rdata[_SOA_SERIAL.stop :]],
+    )
+
+
+def signing_plan(keys: Sequence[Key], handles: Mapping[str, SigningKey], policy: Policy, now: int) -> SigningPlan:
+    """Who signs what, from when to when (RFC 6781 section 4.4.2): inception lies back for clocks that are behind."""
+    return SigningPlan(
+        [(handles[key.id], signs_keys(key), signs_zone(key)) for key in keys if signs_keys(key) or signs_zone(key)],
+        inception=now - policy.inception_offset,
+        expiration=now + policy.validity,
+        jitter=policy.jitter,
+        carry_until=now + policy.refresh,
+    )
+
+
+def signs_keys(key: Key) -> bool:
+    """Whether the key signs the apex DNSKEY, CDS and CDNSKEY RRsets."""
+    return key.is_published(RecordKind.KRRSIG)
+
+
+def signs_zone(key: Key) -> bool:
+    """Whether the key signs everything else. Being replaced, it signs nothing new, but what it signed stays valid."""
+    return key.goal is Goal.PRESENT and key.is_published(RecordKind.ZRRSIG)

@@ -1,0 +1,67 @@
+"""What becomes of DNSSEC records that a zone's source brings along, when the zone is to be signed by us.
+
+Without `dnssec` a zone that arrives signed is served as it is, and nothing here is asked.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine import Version, name_to_text
+from keys.policy import Policy
+from keys.states import Key
+from signer.findings import Finding
+
+_DNSKEY: Final = 48
+_DROPPED: Final = {46: "RRSIG", 47: "NSEC", 50: "NSEC3", 51: "NSEC3PARAM"}
+_ZONEMD: Final = 63
+_MANAGED: Final = {59: "CDS", 60: "CDNSKEY"}
+
+
+def unsigned(version: Version, keys: Sequence[Key], policy: Policy) -> tuple[Version, tuple[Finding, ...]]:
+    """The version without what we make ourselves, and what was found; an error among it holds the version."""
+    findings = [*_foreign_dnskeys(version, keys), *_managed(version), *_long_ttl(version, policy)]
+    bare = version.without([*_DROPPED, _ZONEMD])
+    dropped = version.rrset_count - bare.rrset_count
+    if dropped:
+        findings.append(
+            _warning(version, "dnssec-records-dropped", f"{dropped} RRsets that signing makes anew are left out")
+        )
+    return bare, tuple(findings)
+
+
+def _foreign_dnskeys(version: Version, keys: Sequence[Key]) -> list[Finding]:
+    """DNSKEYs that are not ours: whoever resolves the zone may rely on them, so taking them away could break it."""
+    _, rdatas = version.rrset(version.origin, _DNSKEY) or (0, [])
+    foreign = len(set(rdatas) - {key.dnskey for key in keys})
+    if not foreign:
+        return []
+    message = (
+        f"{foreign} of {len(rdatas)} DNSKEY records are of keys that are not here; import them or remove the records"
+    )
+    return [Finding(_zone(version), "foreign-dnskey", "error", message)]
+
+
+def _managed(version: Version) -> list[Finding]:
+    return [
+        _warning(version, "managed-record", f"{name} of the source is replaced by our own")
+        for rtype, name in _MANAGED.items()
+        if version.rrset(version.origin, rtype)
+    ]
+
+
+def _long_ttl(version: Version, policy: Policy) -> list[Finding]:
+    """A signature has at least `refresh` left when it is served; a cache may not keep the RRset longer than that."""
+    if version.max_ttl <= policy.refresh:
+        return []
+    message = (
+        f"the largest TTL {version.max_ttl} is beyond the {policy.refresh} seconds a signature is sure to have left"
+    )
+    return [_warning(version, "ttl-beyond-signature", message)]
+
+
+def _warning(version: Version, rule: str, message: str) -> Finding:
+    return Finding(_zone(version), rule, "warning", message)
+
+
+def _zone(version: Version) -> str:
+    return name_to_text(version.origin)
