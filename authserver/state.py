@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from authserver.errors import (
     StateCorrupt,
@@ -32,11 +32,7 @@ from authserver.errors import (
     StateTooNew,
 )
 from keys import custody, store
-
-try:
-    from zones.history import SCHEMA as ZONE_SCHEMA
-except ImportError:
-    ZONE_SCHEMA = ()
+from zones import history
 
 APPLICATION_ID: Final = 0x5A_57_52_54
 """What `file` and SQLite see of a database of ours."""
@@ -46,7 +42,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), last_event INTEGER) STRICT",
         "INSERT INTO state (only, last_event) VALUES (1, NULL)",
         *store.SCHEMA,
-        *ZONE_SCHEMA,
+        *history.SCHEMA,
     ),
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
@@ -62,9 +58,25 @@ _BUSY_MS: Final = 10_000
 class PackRef:
     """Where one octet string stands: file name below `images/`, offset and length in octets."""
 
-    file: str
+    pack: str
     offset: int
     length: int
+
+
+class Place(Protocol):
+    """What a PackRef and a `zones.history.Image` have in common."""
+
+    @property
+    def pack(self) -> str:
+        """The file's name."""
+
+    @property
+    def offset(self) -> int:
+        """Where the octets begin."""
+
+    @property
+    def length(self) -> int:
+        """How many there are."""
 
 
 def default_directory(effective_uid: int) -> Path:
@@ -139,7 +151,7 @@ class State:
         if had_plain_keys:
             # The log still holds what was overwritten; the database file itself is wiped by secure_delete.
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._number_packs()
+        self._tidy_packs()
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         version = self._check_schema(connection, exactly=False)
@@ -302,11 +314,11 @@ class State:
     def release_pack(self, refs: Iterable[PackRef]) -> None:
         """The transaction that was to name these is over: the packs live on only while something names them."""
         with self._pack_lock:
-            self._pending_packs.difference_update(ref.file for ref in refs)
+            self._pending_packs.difference_update(ref.pack for ref in refs)
 
-    def read_pack(self, ref: PackRef) -> bytes:
+    def read_pack(self, ref: Place) -> bytes:
         """The octets of one image. Raises StateCorrupt when the file ends before they do, OSError."""
-        path = self.images_directory / _plain_name(ref.file)
+        path = self.images_directory / _plain_name(ref.pack)
         with path.open("rb") as file:
             file.seek(ref.offset)
             octets = file.read(ref.length)
@@ -314,12 +326,12 @@ class State:
             raise StateCorrupt(path, f"{len(octets)} octets at {ref.offset} where {ref.length} should be")
         return octets
 
-    def drop_unreferenced(self, refs: Iterable[PackRef] | Iterable[str]) -> list[str]:
+    def drop_unreferenced(self, refs: Iterable[Place]) -> list[str]:
         """Delete the packs that none of `refs` (all that the database names) is in; the names of those deleted.
 
         `refs` are read before this is called: packs still being committed are left alone.
         """
-        named = {ref if isinstance(ref, str) else ref.file for ref in refs}
+        named = {ref.pack for ref in refs}
         with self._pack_lock:
             kept = named | self._pending_packs
             dropped = [path for path in self._packs() if path.name not in kept]
@@ -330,9 +342,13 @@ class State:
     def _packs(self) -> list[Path]:
         return [path for path in self.images_directory.iterdir() if path.suffix == ".pack"]
 
-    def _number_packs(self) -> None:
-        numbers = [int(path.stem) for path in self._packs() if path.stem.isdecimal()]
-        self._next_pack = max(numbers, default=0) + 1
+    def _tidy_packs(self) -> None:
+        """Packs that were never committed go; numbers go on after all that are there or named."""
+        with self.reader() as tx:
+            named = history.images_of(tx)
+        stems = [path.stem for path in self._packs()] + [image.pack.removesuffix(".pack") for image in named]
+        self._next_pack = max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1
+        self.drop_unreferenced(named)
 
 
 # ------------------------------------------------------------------ files

@@ -11,8 +11,9 @@ from engine import SigningKey, SigningPlan, Version
 from keys.ds import cdnskey_rdatas, cds_rdatas
 from keys.policy import Policy
 from keys.states import Goal, Key, RecordKind
-from signer.findings import Finding
 from signer.sources import unsigned
+from zones import check
+from zones.check import Finding
 
 SOA: Final = 6
 DNSKEY: Final = 48
@@ -37,7 +38,7 @@ class PreparedZone:
     @property
     def is_held(self) -> bool:
         """Whether a finding forbids to publish it."""
-        return any(finding.severity == "error" for finding in self.findings)
+        return check.held(self.findings)
 
 
 def prepare(

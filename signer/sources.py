@@ -9,7 +9,8 @@ from typing import Final
 from engine import Version, name_to_text
 from keys.policy import Policy
 from keys.states import Key
-from signer.findings import Finding
+from zones import check
+from zones.check import Finding
 
 _DNSKEY: Final = 48
 _DROPPED: Final = {46: "RRSIG", 47: "NSEC", 50: "NSEC3", 51: "NSEC3PARAM"}
@@ -38,7 +39,7 @@ def _foreign_dnskeys(version: Version, keys: Sequence[Key]) -> list[Finding]:
     message = (
         f"{foreign} of {len(rdatas)} DNSKEY records are of keys that are not here; import them or remove the records"
     )
-    return [Finding(_zone(version), "foreign-dnskey", "error", message)]
+    return [check.finding(_zone(version), "foreign-dnskey", message)]
 
 
 def _managed(version: Version) -> list[Finding]:
@@ -60,7 +61,7 @@ def _long_ttl(version: Version, policy: Policy) -> list[Finding]:
 
 
 def _warning(version: Version, rule: str, message: str) -> Finding:
-    return Finding(_zone(version), rule, "warning", message)
+    return Finding(_zone(version), 0, 0, rule, "warning", message)
 
 
 def _zone(version: Version) -> str:

@@ -1,0 +1,47 @@
+"""The verification before a version goes live and before it is sealed; a failure is a finding that holds it."""
+
+from dataclasses import dataclass
+
+from engine import EngineError, SignatureError, SignedVersion, name_to_text
+from zones import check
+from zones.check import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found; `is_complete` is False while there is more to verify."""
+
+    findings: tuple[Finding, ...] = ()
+    is_complete: bool = True
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the version must not go on: not live, or not sealed."""
+        return check.held(self.findings)
+
+
+def before_live(signed: SignedVersion) -> Verdict:
+    """Denial structure, apex RRsets, the first signature of each key; to be asked before every publish."""
+    return Verdict(tuple(check.from_engine(signed.check())))
+
+
+def advance_sealing(signed: SignedVersion, budget_us: int) -> Verdict:
+    """Make, then verify signatures for about `budget_us`, and seal when all are: call again while not complete.
+
+    A wrong signature is held: the version stays open, so that no transfer shows it.
+    """
+    if signed.is_sealed:
+        return Verdict()
+    try:
+        if not signed.make(budget_us) or not signed.verify(budget_us):
+            return Verdict(is_complete=False)
+        signed.seal()
+    except SignatureError as error:
+        return Verdict((_held(signed, "signature-wrong", str(error)),))
+    except EngineError as error:
+        return Verdict((_held(signed, "signature-missing", str(error)),))
+    return Verdict()
+
+
+def _held(signed: SignedVersion, rule: str, message: str) -> Finding:
+    return check.finding(name_to_text(signed.version.origin), rule, f"serial {signed.serial}: {message}")
