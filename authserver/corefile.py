@@ -195,14 +195,15 @@ class _Reading:
             return self._cache[name]
         self.files.append(name)
         try:
-            octets = _read_octets(path)
-            text = octets.decode("utf-8")
+            text = _read_octets(path).decode("utf-8")
         except OSError as error:
             self.problem(place, f"cannot read {name}: {error.strerror or error}")
             return []
+        except UnicodeDecodeError as error:
+            self.problem(Place(name, error.object.count(b"\n", 0, error.start) + 1), "not UTF-8")
+            return []
         except ValueError as error:
-            line = octets.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else 0
-            self.problem(Place(name, line), "not UTF-8" if line else str(error))
+            self.problem(place, f"cannot read {name}: {error}")
             return []
         return self._cache.setdefault(name, self.lex(text, name))
 
@@ -214,18 +215,18 @@ class _Reading:
             lexeme = match[0]
             word, quoted = match["word"], match["quoted"]
             if word is not None and (word := word.replace("\r", "")):
-                tokens.append(self._token(word, Place(file, line), ended_on != line, literal=False))
+                tokens.append(self._token(word, Place(file, line), starts_line=ended_on != line, literal=False))
                 ended_on = line
             elif quoted is not None:
                 if not match["close"]:
                     self.open_quote = Place(file, line)
                 value = quoted[1:].removesuffix(match["close"]).replace('\\"', '"')
-                tokens.append(self._token(value, Place(file, line), ended_on != line, literal=True))
+                tokens.append(self._token(value, Place(file, line), starts_line=ended_on != line, literal=True))
                 ended_on = line + lexeme.count("\n")
             line += lexeme.count("\n")
         return tokens
 
-    def _token(self, text: str, place: Place, starts_line: bool, *, literal: bool) -> _Token:
+    def _token(self, text: str, place: Place, *, starts_line: bool, literal: bool) -> _Token:
         def value(match: re.Match[str]) -> str:
             name = match["dollar"] or match["percent"]
             if name not in self.env:
@@ -341,7 +342,7 @@ class _Reading:
         full = (
             pattern if Path(pattern).is_absolute() else str(Path(glob.escape(str(Path(place.file).parent))) / pattern)
         )
-        found = sorted(Path(name) for name in glob.glob(full) if Path(name).is_file())
+        found = sorted(Path(name) for name in glob.iglob(full) if Path(name).is_file())  # noqa: PTH207 hidden files are editors' leftovers, and glob leaves them out
         if not found:
             self.warn(place, f"import: no file matches {path}")
         return found

@@ -107,7 +107,9 @@ T = TypeVar("T")
 class Handler(Protocol):
     """Answers a query, itself or by the next handler. What a client did is a response, never an exception."""
 
-    async def serve(self, query: Query) -> Response | Transfer: ...
+    async def serve(self, query: Query) -> Response | Transfer:
+        """The answer."""
+        ...
 
 
 Link: TypeAlias = Callable[[Handler], Handler]
@@ -138,7 +140,9 @@ LogEntry: TypeAlias = tuple[int, int, str, int, str, bytes, int, int, int, int, 
 class LogTap(Protocol):
     """Takes what the engine answered directly and logs it."""
 
-    def write(self, entry: LogEntry) -> None: ...
+    def write(self, entry: LogEntry) -> None:
+        """Log one answer if it is asked for."""
+        ...
 
 
 class ZoneBackend(Protocol):
@@ -148,7 +152,9 @@ class ZoneBackend(Protocol):
     def configured(self) -> tuple[bytes, ...]:
         """Origins that are named in the Corefile, whether or not they have a version yet."""
 
-    def zones(self) -> "list[tuple[bytes, ZoneSlot]]": ...
+    def zones(self) -> "list[tuple[bytes, ZoneSlot]]":
+        """The slots by origin."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,18 +255,22 @@ class Block:
 
     @property
     def place(self) -> Place:
+        """Where the block begins."""
         return self.source.place
 
     @property
     def keys(self) -> tuple[Key, ...]:
+        """Zones and ports, as the Corefile has them."""
         return self.source.keys
 
     @property
     def origins(self) -> tuple[bytes, ...]:
+        """The wire names of the keys, each once."""
         return self.source.origins
 
     @property
     def is_direct(self) -> bool:
+        """Whether the engine answers by itself."""
         return self.chained_by is None
 
     @property
@@ -277,6 +287,7 @@ class Block:
         return f"{key.scheme if key else 'dns'}://{host}:{key.port if key else 53}"
 
     def offer(self, plugin: str, capability: Capability[T], value: T) -> None:
+        """Note what a plugin offers."""
         self._offers.append((plugin, capability, value))
 
     def offered(self, capability: Capability[T]) -> tuple[T, ...]:
@@ -354,6 +365,7 @@ class Build:
 
     @property
     def directive(self) -> Directive:
+        """The first of the directives."""
         return self.settings[0].directive
 
     def on_start(self, hook: Hook) -> None:
@@ -365,6 +377,7 @@ class Build:
         self.block.stop_hooks.append((self.name, hook))
 
     def offer(self, capability: Capability[T], value: T) -> None:
+        """Let other plugins and the server have something of this one."""
         self.block.offer(self.name, capability, value)
 
     def need(self, capability: Capability[T]) -> T:
@@ -379,6 +392,7 @@ class Build:
         self.findings.problem(place, f"{self.name}: {reason}")
 
     def warn(self, place: Place, reason: str) -> None:
+        """Note something that is allowed but hardly meant."""
         self.findings.warn(place, f"{self.name}: {reason}")
 
     def fail(self, reason: str, place: Place | None = None) -> NoReturn:

@@ -173,10 +173,12 @@ class Response:
 
     @property
     def answer_count(self) -> int:
+        """Records in the answer section."""
         return int.from_bytes(self.octets[6:8], "big")
 
     @property
     def is_truncated(self) -> bool:
+        """Whether the client has to ask again over a stream."""
         return bool(self.flags & dns.flags.TC)
 
     @property

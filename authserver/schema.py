@@ -37,8 +37,12 @@ class Kind(Protocol[T_co]):
     """How one argument is read."""
 
     @property
-    def accepts(self) -> str: ...
-    def parse(self, text: str) -> T_co: ...
+    def accepts(self) -> str:
+        """Words for people."""
+
+    def parse(self, text: str) -> T_co:
+        """The value. Raises ValueError with a reason."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Word:
     accepts: str = "a word"
 
     def parse(self, text: str) -> str:
+        """The value. Raises ValueError with a reason."""
         return text
 
 
@@ -59,9 +64,11 @@ class Choice:
 
     @property
     def accepts(self) -> str:
+        """Words for people."""
         return " | ".join(self.words)
 
     def parse(self, text: str) -> str:
+        """The value. Raises ValueError with a reason."""
         if text.lower() in self.words:
             return text.lower()
         raise ValueError(f"'{text}' is unknown{nearest(text, self.words)}; accepted: {', '.join(self.words)}")
@@ -76,9 +83,11 @@ class Integer:
 
     @property
     def accepts(self) -> str:
+        """Words for people."""
         return f"a number from {self.minimum} to {self.maximum}"
 
     def parse(self, text: str) -> int:
+        """The value. Raises ValueError with a reason."""
         if re.fullmatch(r"-?[0-9]{1,18}", text) and self.minimum <= int(text) <= self.maximum:
             return int(text)
         raise ValueError(f"'{text}' is not {self.accepts}")
@@ -102,9 +111,11 @@ class Duration:
 
     @property
     def accepts(self) -> str:
+        """Words for people."""
         return "a duration such as 30s, 5m or 1h30m"
 
     def parse(self, text: str) -> float:
+        """The value. Raises ValueError with a reason."""
         spans = list(_SPAN.finditer(text))
         if text != "0" and (len(text) > _MAX_DIGITS or not spans or "".join(span[0] for span in spans) != text):
             unit = f"; a unit is missing, {text}s for seconds" if text.isdigit() else ""
@@ -123,6 +134,7 @@ class AddressKind:
     accepts: str = "an IP address"
 
     def parse(self, text: str) -> Address:
+        """The value. Raises ValueError with a reason."""
         try:
             return ipaddress.ip_address(text)
         except ValueError:
@@ -136,6 +148,7 @@ class PrefixKind:
     accepts: str = "a network such as 192.0.2.0/24"
 
     def parse(self, text: str) -> Prefix:
+        """The value. Raises ValueError with a reason."""
         try:
             return ipaddress.ip_network(text, strict=False)
         except ValueError:
@@ -153,9 +166,11 @@ class Endpoint:
 
     @property
     def accepts(self) -> str:
+        """Words for people."""
         return "HOST:PORT or :PORT" if self.default_port is None else "an address, HOST:PORT or :PORT"
 
     def parse(self, text: str) -> tuple[str, int]:
+        """The value. Raises ValueError with a reason."""
         host, colon, port = text.rpartition(":")
         if self.default_port is not None and (not colon or _is_ip(text) or text.endswith("]")):
             host, port = text, str(self.default_port)
@@ -174,6 +189,7 @@ class PathKind:
     accepts: str = "a path"
 
     def parse(self, text: str) -> str:
+        """The value. Raises ValueError with a reason."""
         if not text or "\0" in text:
             raise ValueError(f"{text!r} is not a path")
         return text
@@ -186,6 +202,7 @@ class Zone:
     accepts: str = "a zone"
 
     def parse(self, text: str) -> tuple[bytes, ...]:
+        """The value. Raises ValueError with a reason."""
         if not text:
             raise ValueError("an empty word is not a zone")
         return zones_from_text(text)
@@ -198,6 +215,7 @@ class Name:
     accepts: str = "a name"
 
     def parse(self, text: str) -> bytes:
+        """The value. Raises ValueError with a reason."""
         if not text or "/" in text:
             raise ValueError(f"'{text}' is not a name")
         return zones_from_text(text)[0]
@@ -211,9 +229,11 @@ class Either(Generic[T]):
 
     @property
     def accepts(self) -> str:
+        """Words for people."""
         return " | ".join(kind.accepts for kind in self.kinds)
 
     def parse(self, text: str) -> T:
+        """The value. Raises ValueError with a reason."""
         for kind in self.kinds:
             try:
                 return kind.parse(text)
@@ -280,6 +300,7 @@ class Settings:
 
     @property
     def place(self) -> Place:
+        """Where the directive stands."""
         return self.directive.place
 
     def one(self, argument: Argument[T]) -> T:
@@ -305,6 +326,7 @@ class Settings:
         return found[-1] if found else None
 
     def has(self, name: str) -> bool:
+        """Whether there is such a property."""
         return bool(self.properties(name))
 
 
@@ -316,9 +338,11 @@ class Findings:
     warnings: list[Problem] = field(default_factory=list)
 
     def problem(self, place: Place, message: str) -> None:
+        """Note an error."""
         self.problems.append(Problem(place, message))
 
     def warn(self, place: Place, message: str) -> None:
+        """Note something that is allowed but hardly meant."""
         self.warnings.append(Problem(place, message))
 
 

@@ -1,0 +1,205 @@
+"""Chains: a configuration of server blocks out of a Corefile, and the running of a block's handlers.
+
+A block is *direct* when the engine can answer its queries by itself, and *chained* when a plugin has to see them.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import dns.rcode
+
+from authserver import corefile, directives
+from authserver.corefile import Directive, ServerBlock
+from authserver.directives import Directives, PluginError
+from authserver.errors import CorefileErrors, Problem
+from authserver.plugin import (
+    EFFECT,
+    SOURCES,
+    ZONES,
+    Block,
+    Build,
+    Configuration,
+    Effect,
+    Findings,
+    Handler,
+    Link,
+    Query,
+    Response,
+    Transfer,
+)
+from authserver.schema import settings_of
+
+log = logging.getLogger(__name__)
+
+SERVED_SCHEMES: Final = ("dns",)
+
+
+def load(
+    source: Path | str,
+    env: Mapping[str, str],
+    *,
+    known: Directives | None = None,
+    file: str = "Corefile",
+    default_port: int = 53,
+) -> Configuration:
+    """The configuration that a Corefile describes; nothing is opened but its files. Raises CorefileErrors, with all."""
+    parsed, problems = corefile.read(source, env, file=file, default_port=default_port)
+    findings = Findings(problems, list(parsed.warnings))
+    known = known or directives.installed()
+    configuration = Configuration(parsed)
+    configuration.blocks = tuple(
+        _block(number, block, configuration, known, findings) for number, block in enumerate(parsed.blocks)
+    )
+    if findings.problems:
+        raise CorefileErrors(_sorted(findings.problems, (parsed.file, *parsed.files)))
+    configuration.warnings = tuple(_sorted(findings.warnings, (parsed.file, *parsed.files)))
+    return configuration
+
+
+async def serve(block: Block, query: Query) -> Response | Transfer:
+    """What the block's chain answers; SERVFAIL, and one line in the log, when a plugin raised."""
+    if block.handler is None:
+        return query.respond(dns.rcode.REFUSED)
+    try:
+        return await block.handler.serve(query)
+    except Exception:
+        # A plugin's bug costs its query an answer, never the server.
+        log.exception("%s %d: a plugin failed", query.name, query.qtype)
+        return query.respond(dns.rcode.SERVFAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """Refuses what no plugin of the block answered, as the engine does in a direct block."""
+
+    async def serve(self, query: Query) -> Response | Transfer:
+        """REFUSED."""
+        return query.respond(dns.rcode.REFUSED)
+
+
+# ------------------------------------------------------------------ building
+
+
+def _block(
+    number: int, source: ServerBlock, configuration: Configuration, known: Directives, findings: Findings
+) -> Block:
+    block = Block(number, source)
+    _check_schemes(source, findings)
+    links: list[tuple[str, Link]] = []
+    grouped = _grouped(source.directives, known, findings)
+    for name in known.in_order(grouped):
+        link = _set_up(name, grouped[name], block, configuration, known, findings)
+        if link is not None:
+            links.append((name, link))
+    block.plugins = tuple(known.in_order(grouped))
+    block.handler = _chain(links)
+    block.chained_by = _chained_by([name for name, _ in links], block)
+    block.effect = Effect(log=any(effect.log for effect in block.offered(EFFECT)))
+    return block
+
+
+def _check_schemes(source: ServerBlock, findings: Findings) -> None:
+    for key in source.keys:
+        if key.scheme not in SERVED_SCHEMES:
+            served = ", ".join(SERVED_SCHEMES)
+            message = (
+                f"key {key.text}: CoreDNS has {key.scheme}://, this version of Zonewright does not yet; it has {served}"
+            )
+            findings.problem(key.place, message)
+
+
+def _grouped(lines: Sequence[Directive], known: Directives, findings: Findings) -> dict[str, list[Directive]]:
+    """The directives by name; all of one name go to its plugin together."""
+    grouped: dict[str, list[Directive]] = {}
+    for line in lines:
+        try:
+            plugin = known.plugin(line.name)
+        except PluginError as error:
+            findings.problem(line.place, str(error))
+            continue
+        if plugin is None:
+            findings.problem(line.place, known.unknown(line.name))
+        else:
+            grouped.setdefault(line.name, []).append(line)
+    return grouped
+
+
+def _set_up(
+    name: str,
+    lines: Sequence[Directive],
+    block: Block,
+    configuration: Configuration,
+    known: Directives,
+    findings: Findings,
+) -> Link | None:
+    plugin = known.plugin(name)
+    assert plugin is not None, "only known directives are grouped"
+    before = len(findings.problems)
+    settings = settings_of(lines, plugin.schema, findings)
+    if len(findings.problems) > before:
+        return None
+    build = Build(name, settings, block, configuration, findings)
+    try:
+        return plugin.setup(build)
+    except CorefileErrors as errors:
+        findings.problems += errors.problems
+    except Exception as error:
+        # A stranger's setup may fail in any way; the operator needs the line, its author the trace.
+        log.debug("setup of %s", name, exc_info=True)
+        findings.problem(lines[0].place, f"{name}: set-up failed: {type(error).__name__}: {error}")
+    return None
+
+
+def _chain(links: Sequence[tuple[str, Link]]) -> Handler:
+    handler: Handler = ChainEnd()
+    for _, link in reversed(links):
+        handler = link(handler)
+    return handler
+
+
+def _sorted(problems: Iterable[Problem], files: Sequence[str]) -> list[Problem]:
+    order = {file: index for index, file in enumerate(dict.fromkeys(files))}
+    return sorted(dict.fromkeys(problems), key=lambda problem: (order.get(problem.place.file, 0), problem.place.line))
+
+
+# ------------------------------------------------------------------ direct or chained
+
+
+def _chained_by(path: Sequence[str], block: Block) -> str | None:
+    """Why the engine can't answer by itself; None when it can. `path` are the plugins that see queries, in order."""
+
+    def is_backend(name: str) -> bool:
+        return bool(block.offered_by(name, SOURCES)) or bool(block.offered_by(name, ZONES))
+
+    backends = [name for name in path if is_backend(name)]
+    others = [name for name in path if name not in backends and not block.offered_by(name, EFFECT)]
+    if not others:
+        return None
+    if not backends:
+        return f"{others[0]} answers, and there is no zone in this server block"
+    last = path.index(backends[-1])
+    if ahead := [name for name in others if path.index(name) < last]:
+        return f"{ahead[0]} stands ahead of {backends[-1]}, and the engine can't do in its place what it does"
+    return None if _is_covered(block) else f"{others[0]} answers what {backends[-1]} does not"
+
+
+def _is_covered(block: Block) -> bool:
+    """Whether each origin of the block is in a zone that is named and keeps its queries, so none goes further."""
+    zones = {
+        origin
+        for source in block.offered(SOURCES)
+        if source.kind == "file" and not source.falls_through
+        for origin in source.origins
+    }
+    return all(any(ancestor in zones for ancestor in _ancestors(origin)) for origin in block.origins)
+
+
+def _ancestors(name: bytes) -> Iterable[bytes]:
+    while True:
+        yield name
+        if name == b"\0":
+            return
+        name = name[name[0] + 1 :]
