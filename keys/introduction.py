@@ -7,9 +7,9 @@ version went live, `advance` whenever its Wait ends, and a new version when a st
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from engine import key_tag
-from keys import private, store
-from keys.errors import KeysError
+from engine import key_tag, name_to_text
+from keys import adoption, private, store
+from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
 from keys.rollover import ServedTTLs, Step, Wait, settle
 from keys.states import Goal, Key, Provenance, hidden_states, key_id
@@ -58,6 +58,39 @@ def advance(tx: store.Transaction, keys: Sequence[Key], policy: Policy, ttls: Se
     for step in steps:
         store.update_states(tx, step.moved, step.reason, now)
     return Progress(after, steps, wait)
+
+
+def adopt(
+    tx: store.Transaction, vault: private.Vault, zone: Zone, imported: Sequence[private.ImportedKey], now: int
+) -> list[Key]:
+    """The zone's keys after taking over the operator's own; keys made here that nobody ever saw give way to them.
+
+    They count as published from now on, as the zone had them before; waiting times start when they are served here.
+    Raises KeySetError when the zone would have keys that can't sign it together, KeyImportError for a wrong one.
+    """
+    present = [key for key in store.load(tx, *zone) if key.provenance is Provenance.IMPORTED or key.active_at]
+    known = {key.dnskey for key in present}
+    fresh = [one for one in imported if one.dnskey not in known]
+    if not fresh:
+        return present
+    _refuse_mixture(zone, present)
+    adopted = adoption.keys_of(zone, present, fresh, now)
+    for key in store.load(tx, *zone):
+        if key.id not in {one.id for one in adopted}:
+            store.delete(tx, key, "gave way to imported keys before anyone saw it", now)
+    for key in adopted:
+        one = next((one for one in fresh if one.dnskey == key.dnskey), None)
+        if one is None:
+            store.update_states(tx, key, "role after import", now)
+        else:
+            store.insert(tx, key, vault.seal(key.id, one.pkcs8), one.timing)
+    return adopted
+
+
+def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:
+    if any(key.provenance is Provenance.GENERATED for key in present):
+        reason = "it is served with a key made here; rolling over to imported keys is not possible in this version"
+        raise KeySetError(name_to_text(zone[0]), reason)
 
 
 def _introduce_one(tx: store.Transaction, vault: private.Vault, zone: Zone, policy: Policy, now: int) -> Key:

@@ -7,8 +7,10 @@ ten thousand zones is minutes at every start.
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol, Self
 
 from cryptography.exceptions import InvalidTag
@@ -18,8 +20,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from engine import SignatureError, SigningKey, key_tag
-from keys import store
-from keys.errors import KeysError, PassphraseError, PrivateKeyError
+from keys import bindfile, store
+from keys.errors import KeyImportError, KeysError, PassphraseError, PrivateKeyError
 from keys.states import Key
 
 ECDSAP256SHA256: Final = 13
@@ -177,6 +179,115 @@ def _known_vault(derivation: _Derivation, passphrase: bytes | None) -> Vault:
     except PrivateKeyError as error:
         raise PassphraseError("the passphrase does not open the private keys") from error
     return vault
+
+
+# ------------------------------------------------------------------ importing
+
+_NAMES: Final = {
+    1: "RSAMD5", 3: "DSA", 5: "RSASHA1", 6: "DSA-NSEC3-SHA1", 7: "RSASHA1-NSEC3-SHA1", 8: "RSASHA256", 10: "RSASHA512",
+    12: "ECC-GOST", 13: "ECDSAP256SHA256", 14: "ECDSAP384SHA384", 15: "ED25519", 16: "ED448",
+}  # fmt: skip
+_SEP: Final = 0x0001
+_ZONE: Final = 0x0100
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedKey:
+    """A key out of BIND's files, its halves proven to belong together; `timing` is what the files say of its life."""
+
+    owner: bytes
+    dnskey: bytes
+    tag: int
+    pkcs8: bytes = field(repr=False)
+    timing: Mapping[str, int]
+    warnings: tuple[str, ...]
+    file: str
+
+    @property
+    def algorithm(self) -> int:
+        """Its number (RFC 8624)."""
+        return self.dnskey[3]
+
+    @property
+    def is_sep(self) -> bool:
+        """Whether it is marked as a secure entry point (RFC 4034 section 2.1.1)."""
+        return bool(self.dnskey[1] & _SEP)
+
+
+def import_bind(path: Path | str) -> ImportedKey:
+    """The key in `K<zone>.+<algorithm>+<tag>.key` and `.private`. Raises KeyImportError, naming file and line."""
+    files = bindfile.read(path)
+    algorithm = _importable_algorithm(files)
+    private = _private_of(files, algorithm)
+    flags = int.from_bytes(files.dnskey[:2], "big")
+    if dnskey_rdata(private, algorithm, flags) != files.dnskey:
+        raise KeyImportError(files.private_file, "the private key is not the one of the public file")
+    tag = key_tag(files.dnskey)
+    return ImportedKey(
+        owner=files.owner.lower(),
+        dnskey=files.dnskey,
+        tag=tag,
+        pkcs8=to_pkcs8(private),
+        timing=files.timing,
+        warnings=(*files.warnings, *bindfile.name_warnings(files, algorithm, tag)),
+        file=files.private_file,
+    )
+
+
+def _importable_algorithm(files: bindfile.KeyFiles) -> int:
+    """The algorithm both files agree on, one that can sign; flags and protocol are looked at too."""
+    stated = files.fields.get("Algorithm")
+    word = stated.value.split()[0] if stated and stated.value else ""
+    if stated is None or not word.isdecimal():
+        raise KeyImportError(files.private_file, "no `Algorithm: number`", stated.line if stated else 0)
+    algorithm = int(word)
+    if algorithm != files.dnskey[3]:
+        reason = f"algorithm {algorithm} here, {files.dnskey[3]} in the public file"
+        raise KeyImportError(files.private_file, reason, stated.line)
+    if algorithm not in FAST_ALGORITHMS:
+        name = _NAMES.get(algorithm, "unknown")
+        reason = f"algorithm {algorithm} ({name}) can't sign on the fly yet; those that can: {_fast_names()}"
+        raise KeyImportError(files.private_file, reason, stated.line)
+    _check_flags(files)
+    return algorithm
+
+
+def _fast_names() -> str:
+    return ", ".join(f"{number} ({_NAMES[number]})" for number in sorted(FAST_ALGORITHMS))
+
+
+def _check_flags(files: bindfile.KeyFiles) -> None:
+    flags, protocol = int.from_bytes(files.dnskey[:2], "big"), files.dnskey[2]
+    public = f"{files.stem}.key"
+    if flags & _REVOKE:
+        raise KeyImportError(public, "the key is revoked (RFC 5011 section 2.1)")
+    if flags not in {_ZONE, _ZONE | _SEP}:
+        raise KeyImportError(public, f"flags {flags} are not 256 or 257")
+    if protocol != _PROTOCOL:
+        raise KeyImportError(public, f"protocol {protocol} is not {_PROTOCOL} (RFC 4034 section 2.1.2)")
+
+
+def _private_of(files: bindfile.KeyFiles, algorithm: int) -> PrivateKey:
+    secret = files.fields.get("PrivateKey")
+    if secret is None:
+        elsewhere = "Engine" in files.fields or "Label" in files.fields
+        reason = "the private part is in a hardware token (PKCS#11)" if elsewhere else "no `PrivateKey` line"
+        raise KeyImportError(files.private_file, reason)
+    try:
+        return _from_secret(algorithm, b64decode(secret.value, validate=True))
+    except ValueError:
+        # What the library says of it, or the chain of causes, could show a part of the secret.
+        raise KeyImportError(files.private_file, "the private key is malformed", secret.line) from None
+
+
+def _from_secret(algorithm: int, octets: bytes) -> PrivateKey:
+    """The private key of its bare octets (RFC 6605 section 6, RFC 8080 section 6)."""
+    if algorithm == ED25519:
+        return ed25519.Ed25519PrivateKey.from_private_bytes(octets)
+    curve: ec.EllipticCurve = ec.SECP256R1() if algorithm == ECDSAP256SHA256 else ec.SECP384R1()
+    if len(octets) > curve.key_size // 8:
+        raise ValueError
+    return ec.derive_private_key(int.from_bytes(octets, "big"), curve)
 
 
 # ------------------------------------------------------------------ using

@@ -109,8 +109,9 @@ def chain_of(key: Key, keys: Sequence[Key]) -> list[tuple[Key, RecordKind]]:
     own = [(key, kind) for kind in CHAIN_KINDS if kind in key.states]
     if key.is_zsk:
         return own
-    signers = (other for other in keys if other.is_zsk and other.algorithm == key.algorithm)
-    return own + [(other, kind) for other in signers for kind in (RecordKind.DNSKEY, RecordKind.ZRRSIG)]
+    signers = [one for one in keys if one.is_zsk and one.goal is Goal.PRESENT and one.algorithm == key.algorithm]
+    # With nobody to sign the zone, the key itself would have to, which it doesn't: never complete.
+    return own + [(one, kind) for one in signers or [key] for kind in (RecordKind.DNSKEY, RecordKind.ZRRSIG)]
 
 
 def _move(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | Wait:

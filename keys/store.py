@@ -152,6 +152,15 @@ def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
     return [(int(at), kind, state, reason) for at, kind, state, reason in tx.execute(sql, (key_id,))]
 
 
+def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
+    """Delete one key with its private part; its history stays and says why."""
+    tx.execute(
+        "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, 'key', 'deleted', ?)",
+        (key.id, now, reason),
+    )
+    tx.execute("DELETE FROM keys WHERE id = ?", (key.id,))
+
+
 def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
     """Delete a zone's keys, private parts included; only for zones gone longer than state is kept."""
     tx.execute("DELETE FROM keys WHERE origin = ? AND view = ?", (origin.lower(), view))
@@ -165,7 +174,7 @@ def last_event(tx: Transaction) -> int | None:
 
 
 def _load(tx: Transaction, where: str, parameters: tuple[object, ...]) -> list[Key]:
-    rows = tx.execute(f"SELECT {_COLUMNS} FROM keys {where}", parameters).fetchall()  # noqa: S608 (no outside text)  # noqa: S608 (no outside text)
+    rows = tx.execute(f"SELECT {_COLUMNS} FROM keys {where}", parameters).fetchall()  # noqa: S608 (no outside text)
     if len(rows) == 1:
         states = _states_of(tx, "WHERE key_id = ?", (rows[0][0],))
     else:
