@@ -3,3 +3,5 @@
 pub mod crypto;
 pub mod finding;
 pub mod name;
+pub mod rdata;
+pub mod token;
