@@ -1,10 +1,11 @@
 #!/bin/sh
 # Install the DNS software that tests and benchmarks compare with, where root and apt are there, and only what is
-# missing. No service is started by it: a policy-rc.d that denies stands there while apt runs, and units that come
-# with a package are stopped from starting at boot where systemd runs.
+# missing (all of them, or those named as arguments). No service is started by it: a policy-rc.d that denies stands
+# there while apt runs, and units that come with a package are stopped from starting at boot where systemd runs.
 # With CI=true a peer that can't be had is a failure; otherwise it is named, and the tests that need it skip aloud.
 set -eu
-packages="bind9 bind9-utils bind9-dnsutils nsd knot knot-dnssecutils ldnsutils unbound dnsperf git"
+all="bind9 bind9-utils bind9-dnsutils nsd knot knot-dnssecutils ldnsutils unbound dnsperf git"
+packages=${*:-$all}
 
 missing() {
     for package in $packages; do
