@@ -1,0 +1,132 @@
+"""What the server says about itself: the set-up of logging, and metrics of our own.
+
+One event is one line, so that a line is a record for whatever collects them; only a terminal gets traces on lines of
+their own, because there a person reads.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from authserver.plugin import name_text
+
+_COLOURS: Final = {logging.ERROR: "\x1b[31m", logging.WARNING: "\x1b[33m", logging.DEBUG: "\x1b[2m"}
+_RESET: Final = "\x1b[0m"
+
+
+class LineFormatter(logging.Formatter):
+    """`LEVEL room: message`, the whole event on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        text = f"{record.levelname} {_room(record.name)}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[0] is not None:
+            text += "\n" + self.formatException(record.exc_info)
+        return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+class TerminalFormatter(logging.Formatter):
+    """The same with the time and colours, and traces below."""
+
+    default_time_format = "%H:%M:%S"
+    default_msec_format = "%s.%03d"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the trace if there is one."""
+        colour = next((code for level, code in _COLOURS.items() if record.levelno == level), "")
+        head = f"{self.formatTime(record)} {colour}{record.levelname:<7}{_RESET if colour else ''}"
+        text = f"{head} {_room(record.name)}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[0] is not None:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+def _room(logger: str) -> str:
+    """`authserver.plugins.log` is `plugin/log`, as in CoreDNS; the rest is as it is."""
+    return logger.replace("authserver.plugins.", "plugin/").removeprefix("authserver.")
+
+
+def set_up_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Log to standard error, or the stream; safe to call again."""
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TerminalFormatter() if stream.isatty() else LineFormatter())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        if isinstance(old, logging.StreamHandler) and isinstance(old.formatter, LineFormatter | TerminalFormatter):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of our own metrics; a server has one, so that two in a process don't mix."""
+    return CollectorRegistry(auto_describe=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFacts:
+    """What metrics tell about one zone; times are Unix seconds, None where there is none."""
+
+    origin: bytes
+    serial: int | None
+    records: int
+    is_signed: bool
+    is_sealed: bool
+    is_held: bool
+    published_at: int | None = None
+    earliest_expiration: int | None = None
+    view: str = ""
+
+
+def zone_metrics(facts: Iterable[ZoneFacts]) -> list[Metric]:
+    """The metrics of zones: `zonewright_zone_…{zone,view}`."""
+    families = {
+        "serial": GaugeMetricFamily("zonewright_zone_serial", "Published SOA serial.", labels=("zone", "view")),
+        "records": GaugeMetricFamily("zonewright_zone_records", "Records of the source.", labels=("zone", "view")),
+        "signed": GaugeMetricFamily("zonewright_zone_signed", "1 if it is signed here.", labels=("zone", "view")),
+        "sealed": GaugeMetricFamily("zonewright_zone_sealed", "1 if all signatures are made.", labels=("zone", "view")),
+        "held": GaugeMetricFamily("zonewright_zone_held", "1 if its newest source is held.", labels=("zone", "view")),
+        "live": GaugeMetricFamily("zonewright_zone_live", "1 if a version is served.", labels=("zone", "view")),
+        "published": GaugeMetricFamily(
+            "zonewright_zone_published_timestamp_seconds", "When it was last published.", labels=("zone", "view")
+        ),
+        "expiration": GaugeMetricFamily(
+            "zonewright_zone_signature_expiration_timestamp_seconds",
+            "When the first of its signatures expires.",
+            labels=("zone", "view"),
+        ),
+    }
+    for fact in facts:
+        labels = (name_text(fact.origin), fact.view)
+        for name, value in _values(fact):
+            if value is not None:
+                families[name].add_metric(labels, value)
+    return list(families.values())
+
+
+def _values(fact: ZoneFacts) -> list[tuple[str, float | None]]:
+    return [
+        ("serial", fact.serial),
+        ("records", fact.records),
+        ("signed", fact.is_signed),
+        ("sealed", fact.is_sealed),
+        ("held", fact.is_held),
+        ("live", fact.serial is not None),
+        ("published", fact.published_at),
+        ("expiration", fact.earliest_expiration),
+    ]
+
+
+def engine_metrics(totals: dict[str, int], log_dropped: int) -> list[Metric]:
+    """The engine's process-wide counts: `zonewright_engine_…_total`."""
+    counts = {**totals, "log_dropped": log_dropped}
+    return [
+        CounterMetricFamily(f"zonewright_engine_{name}", f"Process-wide count of the engine: {name}.", value=count)
+        for name, count in sorted(counts.items())
+    ]
