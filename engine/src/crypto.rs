@@ -298,6 +298,7 @@ fn into_array(digest: &digest::Digest) -> [u8; 32] {
 /// When the algorithm isn't a fast one.
 #[cfg(test)]
 #[must_use]
+#[allow(clippy::single_match_else)]
 pub fn generate_for_test(algorithm: u8) -> (Vec<u8>, SigningKey) {
     let rng = SystemRandom::new();
     let (pkcs8, public) = match algorithm {

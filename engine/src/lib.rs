@@ -5,3 +5,4 @@ pub mod finding;
 pub mod name;
 pub mod rdata;
 pub mod token;
+pub mod udp;
