@@ -173,8 +173,7 @@ impl<'a> Lexer<'a> {
                     self.place.at += 1;
                 }
                 Class::Close if depth == 0 => {
-                    let found =
-                        self.fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
+                    let found = self.fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
                     self.skip_line();
                     fault = fault.or(Some((found, self.place)));
                 }
@@ -184,10 +183,7 @@ impl<'a> Lexer<'a> {
                 }
             }
             if tokens.len() > MAX_TOKENS && fault.is_none() {
-                fault = Some((
-                    self.fault(self.place, "line-too-long", "more than 131100 tokens in one record"),
-                    self.place,
-                ));
+                fault = Some((self.fault(self.place, "line-too-long", "more than 131100 tokens in one record"), self.place));
             }
             if fault.is_some() {
                 tokens.clear();
