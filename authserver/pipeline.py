@@ -1,0 +1,209 @@
+"""The waiting side of publishing: work in, batches to the publisher's thread, versions to the sealer, timers out.
+
+Whoever follows a source submits work; what waits while a batch runs is the next batch, so that a thousand zones cost
+one transaction and one zone does not wait for a clock. The loop never blocks: reading, publishing and sealing have
+threads, and the engine releases the GIL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from authserver.publisher import Outcome, Publisher, Work, Zone, ZoneKey
+from authserver.schedule import Schedule
+from authserver.sealing import Job, Sealer
+from authserver.state import State
+from engine import Clock
+from signer.refresh import next_refresh
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH: Final = 1000
+RETRY_S: Final = 10
+TIDY_S: Final = 60
+SETTLE_S: Final = 0.005
+
+OnSealed = Callable[[Zone], None]
+
+
+class Pipeline:
+    """Carries zones from a reading to their slots, and keeps them signed."""
+
+    def __init__(self, state: State, clock: Clock, schedule: Schedule, on_sealed: OnSealed) -> None:
+        self.zones: dict[ZoneKey, Zone] = {}
+        self._clock = clock
+        self._schedule = schedule
+        self._publisher = Publisher(state, clock)
+        self._on_sealed = on_sealed
+        self._work: dict[ZoneKey, Work] = {}
+        self._has_work = asyncio.Event()
+        self._is_busy = False
+        self._outcome = asyncio.Condition()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="publisher")
+        self._loop = asyncio.get_running_loop()
+        self._sealer = Sealer(state, clock, self._from_sealer, self._from_sealer_failed)
+
+    # ---------------------------------------------------------------- life
+
+    async def restore(self, zones: Sequence[Zone]) -> None:
+        """Take these zones in and publish the last good version of each that has one."""
+        self.zones.update((zone.key, zone) for zone in zones)
+        works = await self._in_thread(lambda: self._publisher.restore(zones))
+        for zone in zones:
+            if zone.live is not None:
+                self._sealer.add(zone, zone.live)
+                self._set_timers(Outcome(zone, zone.live, next_step_at=self._clock.now()))
+        if works:
+            self._apply(await self._in_thread(lambda: self._publisher.run(works)))
+
+    def start(self) -> None:
+        """Take work from now on."""
+        self._sealer.start()
+        self._schedule.start("pipeline", self._run, essential=True)
+        self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+
+    async def stop(self) -> None:
+        """Finish the batch that runs, leave the rest for the next start."""
+        await asyncio.to_thread(self._sealer.stop)
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def remove(self, zones: Iterable[Zone]) -> None:
+        """These zones are configured no longer: nothing is done about them any more."""
+        keys = [zone.key for zone in zones if self.zones.get(zone.key) is zone]
+        for key in keys:
+            del self.zones[key]
+            self._work.pop(key, None)
+            self._schedule.forget(f"refresh {key}")
+            self._schedule.forget(f"keys {key}")
+        if keys:
+            await self._in_thread(lambda: self._publisher.remove(keys))
+
+    @property
+    def waiting_for_seal(self) -> int:
+        """How many versions are live and not sealed yet."""
+        return self._sealer.waiting
+
+    # ---------------------------------------------------------------- work
+
+    def submit(self, works: Iterable[Work]) -> None:
+        """Work to be done soon; of two works on one zone the newer content counts."""
+        for work in works:
+            waiting = self._work.get(work.zone.key)
+            self._work[work.zone.key] = waiting.merged(work) if waiting else work
+        if self._work:
+            self._has_work.set()
+
+    async def idle(self) -> None:
+        """Wait until all work that was submitted is done."""
+        async with self._outcome:
+            await self._outcome.wait_for(lambda: not self._work and not self._is_busy)
+
+    async def _run(self) -> None:
+        while True:
+            await self._has_work.wait()
+            await asyncio.sleep(SETTLE_S)  # what comes in the same moment goes into the same transaction
+            batch = [work for work in self._take() if work.zone.key in self.zones]
+            if batch:
+                self._is_busy = True
+                try:
+                    self._apply(await self._in_thread(lambda: self._publisher.run(batch)))  # noqa: B023 (awaited here)
+                finally:
+                    self._is_busy = False
+            async with self._outcome:
+                self._outcome.notify_all()
+
+    def _take(self) -> list[Work]:
+        keys = list(self._work)[:MAX_BATCH]
+        batch = [self._work.pop(key) for key in keys]
+        if not self._work:
+            self._has_work.clear()
+        return batch
+
+    async def _in_thread[T](self, call: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._thread, call)
+
+    # ---------------------------------------------------------------- what came of it
+
+    def _apply(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self._tell(outcome)
+            if outcome.live is not None:
+                self._sealer.add(outcome.zone, outcome.live)
+            if outcome.retry:
+                self._retry(outcome)
+            self._set_timers(outcome)
+
+    @staticmethod
+    def _tell(outcome: Outcome) -> None:
+        zone = outcome.zone
+        if outcome.live is not None:
+            log.info("%s: serial %d is live, %d records", zone.key, outcome.live.serial, outcome.live.signed.version.record_count)
+        for found in outcome.findings or ():
+            log.log(logging.ERROR if found.severity == "error" else logging.WARNING, "%s: %s", zone.key, found)
+        if outcome.findings and zone.is_held:
+            kept = f"serial {zone.live.serial} goes on being served" if zone.live else "it has no version to serve"
+            log.error("%s: held, %s", zone.key, kept)
+
+    def _retry(self, outcome: Outcome) -> None:
+        zone = outcome.zone
+
+        async def again() -> None:
+            self.submit([Work(zone, outcome.content, resign=outcome.resign)])
+
+        self._schedule.at(f"retry {zone.key}", self._clock.now() + RETRY_S, again)
+
+    def _set_timers(self, outcome: Outcome) -> None:
+        zone = outcome.zone
+        if outcome.next_step_at is not None:
+
+            async def step() -> None:
+                self.submit([Work(zone)])
+
+            self._schedule.at(f"keys {zone.key}", outcome.next_step_at, step)
+        if outcome.live is not None:
+            self._set_refresh(zone)
+
+    def _set_refresh(self, zone: Zone) -> None:
+        if zone.live is None or not zone.live.signed.is_signed:
+            self._schedule.forget(f"refresh {zone.key}")
+            return
+        now = self._clock.now()
+        policy = zone.live.policy
+        expiration = zone.live.signed.earliest_expiration
+        if expiration is None:
+            expiration = now + policy.validity - policy.jitter
+
+        async def refresh() -> None:
+            self.submit([Work(zone, resign=True)])
+
+        self._schedule.at(f"refresh {zone.key}", next_refresh(expiration, policy, now), refresh)
+
+    async def _tidy(self) -> None:
+        await self._in_thread(self._publisher.tidy)
+        self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+
+    # ---------------------------------------------------------------- what the sealer says
+
+    def _from_sealer(self, jobs: Sequence[Job]) -> None:
+        self._loop.call_soon_threadsafe(self._sealed, jobs)
+
+    def _from_sealer_failed(self, job: Job) -> None:
+        self._loop.call_soon_threadsafe(self._not_sealed, job)
+
+    def _sealed(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if self.zones.get(job.zone.key) is not job.zone:
+                continue
+            job.zone.sealed = job.live
+            if job.zone.live is job.live:
+                self._set_refresh(job.zone)
+            self._on_sealed(job.zone)
+
+    def _not_sealed(self, job: Job) -> None:
+        """A signature that does not verify is live: replace all of them at once."""
+        if job.zone.live is job.live:
+            self.submit([Work(job.zone, resign=True)])

@@ -1,0 +1,479 @@
+"""From a reading of a zone to its published version: many zones in one transaction, one pack, one swap each.
+
+Words: a *zone* is what is served under one origin in one view; *work* is what is to be done about a zone; a *batch*
+is all work that waits when the one before is done. The order in a batch is what makes a kill harmless at any point:
+keys, TTLs and serials are noted, versions planned and checked, their images written and synced, all of it committed,
+and only then published. A zone whose content is held keeps its last good version, and nobody else's work waits for it.
+
+Invariants: a serial that is committed stands for one content; a version whose image is not on the disk is never
+published; one thread at a time runs batches, and only it changes `Zone`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from authserver.errors import StateError
+from authserver.state import PackRef, State
+from engine import Clock, EngineError, SignedVersion, SigningKey, Version, ZoneSlot, name_to_text
+from keys import introduction
+from keys.errors import KeyProblem
+from keys.policy import DEFAULT, Policy
+from keys.rollover import ServedTTLs
+from keys.states import Key, RecordKind
+from signer import plan as signing
+from zones import history
+from zones.check import Finding, finding, from_engine, held
+from zones.serial import published_serial
+from zones.source import Provenance
+
+log = logging.getLogger(__name__)
+
+SOA: Final = 6
+DNSKEY: Final = 48
+RRSIG: Final = 46
+CDS: Final = 59
+CDNSKEY: Final = 60
+
+
+class ZoneKey(NamedTuple):
+    """What a zone's state is kept under: the origin in lower case and the view."""
+
+    origin: bytes
+    view: str = ""
+
+    def __str__(self) -> str:
+        return name_to_text(self.origin) + (f" in view {self.view}" if self.view else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A published version and what it was made from."""
+
+    signed: SignedVersion
+    source_serial: int
+    digest: bytes
+    keys: tuple[Key, ...]
+    published_at: int
+    provenance: Provenance | None = None
+
+    @property
+    def serial(self) -> int:
+        """The published serial."""
+        return self.signed.serial
+
+
+@dataclass(slots=True, eq=False)
+class Zone:
+    """One zone as it stands: what its source says, what is live, what is sealed, why it is held."""
+
+    key: ZoneKey
+    policy: Policy | None
+    slot: ZoneSlot
+    file: str = ""
+    source: Version | None = None
+    identity: str = ""
+    live: Live | None = None
+    sealed: Live | None = None
+    findings: tuple[Finding, ...] = ()
+    is_frozen: bool = False
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the source's present content is not what serves."""
+        return held(self.findings)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the zone is live or held, which is what being ready asks of it."""
+        return self.live is not None or self.is_held
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a source says now: the version, None when the findings hold it."""
+
+    version: Version | None
+    findings: tuple[Finding, ...]
+    identity: str
+    file: str
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done about a zone: take new content, or look at its keys, and sign it anew when `resign`."""
+
+    zone: Zone
+    content: Content | None = None
+    resign: bool = False
+
+    def merged(self, later: Work) -> Work:
+        """Both works in one."""
+        return Work(self.zone, later.content or self.content, self.resign or later.resign)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one piece of work; `live` is None when what was live stays. `next_step_at` is the keys'."""
+
+    zone: Zone
+    live: Live | None = None
+    findings: tuple[Finding, ...] | None = None
+    next_step_at: int | None = None
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A version that is checked and waits for the commit."""
+
+    work: Work
+    live: Live
+    identity: str
+    findings: tuple[Finding, ...]
+    next_step_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Serials:
+    """The serials a version may be published with."""
+
+    source: int
+    last: int | None
+    is_foreign: bool
+    """The SOA is signed by somebody else: a serial of ours would make it bogus."""
+
+    @property
+    def when_changed(self) -> int:
+        return self.source if self.is_foreign else published_serial(self.source, self.last, changed=True)
+
+    @property
+    def when_same(self) -> int:
+        return self.source if self.is_foreign else published_serial(self.source, self.last, changed=False)
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Runs batches over one state; to be called from one thread at a time."""
+
+    state: State
+    clock: Clock
+    handles: dict[str, SigningKey] = field(default_factory=dict)
+
+    # ---------------------------------------------------------------- batches
+
+    def run(self, works: Sequence[Work]) -> list[Outcome]:
+        """Do all the work; never raises for what a zone, its keys or the disk are like."""
+        now = self.clock.now()
+        try:
+            outcomes, ready = self._commit(works, now)
+        except (sqlite3.Error, OSError, StateError, KeyProblem) as error:
+            log.error("state: nothing was published: %s", error)  # noqa: TRY400 (the disk is full, not our code wrong)
+            return [self._unwritten(work, error) for work in works]
+        for one in ready:
+            one.work.zone.slot.publish(one.live.signed)
+        outcomes.extend(self._published(one) for one in ready)
+        return self._after(outcomes, now)
+
+    def _commit(self, works: Sequence[Work], now: int) -> tuple[list[Outcome], list[_Ready]]:
+        with self.state.transaction(now) as tx:
+            outcomes: list[Outcome] = []
+            ready: list[_Ready] = []
+            for work in works:
+                one = self._prepared(tx, work, now)
+                if isinstance(one, Outcome):
+                    outcomes.append(one)
+                else:
+                    ready.append(one)
+            if not ready:
+                return outcomes, ready
+            refs = self.state.write_pack([one.live.signed.version.image() for one in ready])
+            for one, ref in zip(ready, refs, strict=True):
+                key = one.work.zone.key
+                image = history.Image(*key, one.live.serial, "content", ref.file, ref.offset, ref.length)
+                history.record_image(tx, image, now)
+                history.drop_superseded_images(tx, *key)
+        return outcomes, ready
+
+    def remove(self, keys: Iterable[ZoneKey]) -> None:
+        """Note that these zones are configured no longer; what is known of them is kept for a while."""
+        now = self.clock.now()
+        with self.state.transaction(now) as tx:
+            for key in keys:
+                history.mark_removed(tx, *key, now)
+
+    def tidy(self) -> None:
+        """Forget zones that were removed long ago, and delete packs that nothing names any more."""
+        now = self.clock.now()
+        with self.state.transaction() as tx:
+            for origin, view in history.expired(tx, now):
+                history.forget(tx, origin, view)
+                introduction.store.forget(tx, origin, view)
+            named = {image.pack for image in history.images_of(tx)}
+        self.state.drop_unreferenced(named)
+
+    def _unwritten(self, work: Work, error: Exception) -> Outcome:
+        reason = finding(str(self.state.directory), "state-unwritable", f"{error}")
+        return Outcome(work.zone, findings=(reason,), retry=True)
+
+    def _published(self, one: _Ready) -> Outcome:
+        zone = one.work.zone
+        zone.live = one.live
+        zone.identity = one.identity
+        zone.findings = one.findings
+        if one.work.content is not None:
+            zone.source, zone.file = one.work.content.version, one.work.content.file
+        return Outcome(zone, one.live, one.findings, one.next_step_at)
+
+    # ---------------------------------------------------------------- one zone
+
+    def _prepared(self, tx: sqlite3.Connection, work: Work, now: int) -> _Ready | Outcome:
+        zone, content = work.zone, work.content
+        if content is not None and content.version is None:
+            zone.findings = content.findings
+            zone.file = content.file or zone.file
+            return Outcome(zone, findings=content.findings)
+        base = _base(work)
+        if base is None:
+            return Outcome(zone)
+        findings = content.findings if content is not None else zone.findings
+        try:
+            return self._version(tx, work, base, findings, now)
+        except (EngineError, KeyProblem, ValueError) as error:
+            log.exception("%s: held", zone.key)
+            return self._held(zone, (*findings, finding(zone.file, "not-publishable", str(error))))
+
+    @staticmethod
+    def _held(zone: Zone, findings: tuple[Finding, ...]) -> Outcome:
+        zone.findings = findings
+        return Outcome(zone, findings=findings)
+
+    def _version(
+        self, tx: sqlite3.Connection, work: Work, base: Version, findings: tuple[Finding, ...], now: int
+    ) -> _Ready | Outcome:
+        zone = work.zone
+        history.see(tx, *zone.key, now)
+        last = history.last_published(tx, *zone.key)
+        policy, keys, wait_until, keys_moved = self._keys(tx, zone, now)
+        resign = work.resign or keys_moved
+        source_serial = base.serial if work.content is not None or last is None else last.source_serial
+        if last is not None and last.sealed_at is not None and zone.live is None and policy is not None:
+            resign = True  # its signatures are gone, but somebody may have them: others need another serial
+        serials = _Serials(source_serial, last.serial if last else None, is_foreign=policy is None and _is_signed(base))
+        prepared = self._prepare(base, keys, policy, serials.when_changed, now)
+        if work.content is not None or prepared.is_held:
+            findings = (*findings, *from_engine(prepared.findings))
+        if prepared.is_held:
+            return self._held(zone, findings)
+        digest = prepared.version.content_digest
+        if last is not None and not resign and digest == last.content_digest:
+            if serials.when_same == last.serial and zone.live is not None and zone.live.serial == last.serial:
+                return self._unchanged(tx, work, last, findings, wait_until, now)
+            if serials.when_same != serials.when_changed:
+                prepared = self._prepare(base, keys, policy, serials.when_same, now)
+        previous = zone.live.signed if zone.live is not None else None
+        signed = SignedVersion(prepared.version, prepared.plan, previous)
+        if wrong := signed.check():
+            return self._held(zone, (*findings, *from_engine(wrong)))
+        content = work.content
+        provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
+        identity = content.identity if content is not None else zone.identity
+        live = Live(signed, source_serial, digest, tuple(keys), now, provenance)
+        self._note(tx, zone.key, live, identity, now)
+        return _Ready(work, live, identity, findings, wait_until)
+
+    @staticmethod
+    def _note(tx: sqlite3.Connection, key: ZoneKey, live: Live, identity: str, now: int) -> None:
+        history.record_published(
+            tx,
+            *key,
+            serial=live.serial,
+            source_serial=live.source_serial,
+            content_digest=live.digest,
+            identity=identity,
+            provenance=live.provenance,
+            now=now,
+        )
+        history.record_ttls(tx, *key, _ttls(live.signed.version), now)
+
+    def _unchanged(
+        self,
+        tx: sqlite3.Connection,
+        work: Work,
+        last: history.Published,
+        findings: tuple[Finding, ...],
+        wait_until: int | None,
+        now: int,
+    ) -> Outcome:
+        """The content that serves already, perhaps from another file or commit."""
+        zone, content = work.zone, work.content
+        zone.findings = findings
+        if content is not None:
+            if content.identity != last.identity or content.provenance != last.provenance:
+                history.record_published(
+                    tx,
+                    *zone.key,
+                    serial=last.serial,
+                    source_serial=last.source_serial,
+                    content_digest=last.content_digest,
+                    identity=content.identity,
+                    provenance=content.provenance,
+                    now=now,
+                )
+            zone.source, zone.identity, zone.file = content.version, content.identity, content.file
+        return Outcome(zone, findings=findings, next_step_at=wait_until)
+
+    def _prepare(
+        self, base: Version, keys: Sequence[Key], policy: Policy | None, serial: int, now: int
+    ) -> signing.PreparedZone:
+        if policy is None:
+            return signing.prepare_unsigned(base, serial)
+        return signing.prepare(base, keys, self.handles, policy, serial, now)
+
+    # ---------------------------------------------------------------- keys
+
+    def _keys(
+        self, tx: sqlite3.Connection, zone: Zone, now: int
+    ) -> tuple[Policy | None, list[Key], int | None, bool]:
+        """(policy in force, keys after all steps that are due, when the next is due, whether the zone changes)."""
+        policy = _policy(zone, introduction.load(tx, zone.key) if zone.policy is None else ())
+        if policy is None:
+            return None, [], None, False
+        keys = introduction.introduce(tx, self.state.vault, [zone.key], policy, now)[zone.key]
+        progress = introduction.advance(tx, keys, policy, self._served_ttls(tx, zone.key, now), now)
+        missing = [key for key in progress.keys if key.id not in self.handles]
+        if missing:
+            self.handles.update(introduction.signing_keys(tx, self.state.vault, missing))
+        return policy, progress.keys, progress.wait.until, progress.changes_zone
+
+    @staticmethod
+    def _served_ttls(tx: sqlite3.Connection, key: ZoneKey, now: int) -> ServedTTLs:
+        largest = history.largest_ttls(tx, *key, now)
+        return ServedTTLs(largest.get("dnskey", 0), largest.get("zone", 0), largest.get("negative", 0))
+
+    def _after(self, outcomes: list[Outcome], now: int) -> list[Outcome]:
+        """Note that keys were served for the first time, which is when their waiting times begin."""
+        fresh = [one for one in outcomes if one.live and any(key.active_at is None for key in one.live.keys)]
+        if not fresh:
+            return outcomes
+        waits: dict[int, int | None] = {}
+        with self.state.transaction(now) as tx:
+            for one in fresh:
+                assert one.live is not None
+                marked = introduction.served(tx, one.live.keys, now)
+                ttls = self._served_ttls(tx, one.zone.key, now)
+                progress = introduction.advance(tx, marked, one.zone.policy or DEFAULT, ttls, now)
+                waits[id(one)] = progress.wait.until
+        return [
+            Outcome(one.zone, one.live, one.findings, waits[id(one)], one.retry) if id(one) in waits else one
+            for one in outcomes
+        ]
+
+    # ---------------------------------------------------------------- the last good versions
+
+    def restore(self, zones: Iterable[Zone]) -> list[Work]:
+        """Publish what was published last, out of the images; the works are what can't be served as it was."""
+        now = self.clock.now()
+        by_key = {zone.key: zone for zone in zones}
+        with self.state.reader() as tx:
+            images = [image for image in history.last_images(tx) if ZoneKey(image.origin, image.view) in by_key]
+            lasts = {key: history.last_published(tx, *key) for key in by_key}
+            keys = {key: introduction.load(tx, key) for key in by_key}
+            known = [one for own in keys.values() for one in own]
+            self.handles.update(introduction.signing_keys(tx, self.state.vault, known))
+        pairs: dict[ZoneKey, dict[str, history.Image]] = {}
+        for image in images:
+            pairs.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image
+        works = []
+        for key, pair in pairs.items():
+            last = lasts[key]
+            if last is not None and "content" in pair:
+                work = self._restored(by_key[key], pair, last, keys[key], now)
+                if work is not None:
+                    works.append(work)
+        return works
+
+    def _restored(
+        self,
+        zone: Zone,
+        pair: dict[str, history.Image],
+        last: history.Published,
+        keys: Sequence[Key],
+        now: int,
+    ) -> Work | None:
+        try:
+            version = Version.from_image(self._octets(pair["content"]))
+            signatures = self._octets(pair["signatures"]) if "signatures" in pair else None
+            return self._serve_again(zone, version, signatures, last, keys, now)
+        except (EngineError, KeyProblem, StateError, OSError, ValueError) as error:
+            log.warning("%s: the last good version can't be restored: %s", zone.key, error)
+            return None
+
+    def _serve_again(
+        self,
+        zone: Zone,
+        version: Version,
+        signatures: bytes | None,
+        last: history.Published,
+        keys: Sequence[Key],
+        now: int,
+    ) -> Work | None:
+        policy = _policy(zone, keys)
+        was_signed = any(key.dnskey in (version.rrset(version.origin, DNSKEY) or (0, []))[1] for key in keys)
+        plan = signing.signing_plan(keys, self.handles, policy, now) if policy is not None and was_signed else None
+        signed = SignedVersion(version, plan)
+        restored = signed.restore(signatures) if signatures is not None and plan is not None else 0
+        zone.source, zone.identity = version, last.identity
+        if last.provenance is not None:
+            zone.file = last.provenance.file
+        if policy is None and was_signed:
+            zone.source = version.without([DNSKEY, CDS, CDNSKEY])
+        if (policy is not None) != was_signed or (last.sealed_at is not None and restored < signed.slots):
+            # It was transferred with signatures that are gone or too old: these make another serial.
+            return Work(zone, resign=True)
+        if wrong := signed.check():
+            log.warning("%s: the last good version fails its check: %s", zone.key, wrong[0])
+            return Work(zone, resign=True)
+        live = Live(signed, last.source_serial, last.content_digest, tuple(keys), last.published_at, last.provenance)
+        zone.live = live
+        zone.slot.publish(signed)
+        return None
+
+    def _octets(self, image: history.Image) -> bytes:
+        return self.state.read_pack(PackRef(image.pack, image.offset, image.length))
+
+
+def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:
+    """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus."""
+    if zone.policy is None and any(key.is_published(RecordKind.DS) for key in keys):
+        return DEFAULT
+    return zone.policy
+
+
+def _base(work: Work) -> Version | None:
+    """The content that work is done on: the source's, or what serves while the source was not read yet."""
+    if work.content is not None:
+        return work.content.version
+    if work.zone.source is not None:
+        return work.zone.source
+    return work.zone.live.signed.version if work.zone.live is not None else None
+
+
+def _is_signed(version: Version) -> bool:
+    types = version.rtypes(version.origin) or []
+    return RRSIG in types or DNSKEY in types
+
+
+def _ttls(version: Version) -> dict[str, int]:
+    """The TTLs a version makes caches keep things for, by what they are of."""
+    soa_ttl, (soa, *_) = version.rrset(version.origin, SOA) or (0, [bytes(4)])
+    # RFC 2308 section 5: how long "there is no such thing" is kept.
+    negative = min(soa_ttl, int.from_bytes(soa[-4:], "big"))
+    dnskey = version.rrset(version.origin, DNSKEY)
+    ttls = {"zone": version.max_ttl, "negative": negative}
+    return ttls if dnskey is None else {**ttls, "dnskey": dnskey[0]}

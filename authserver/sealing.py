@@ -1,0 +1,162 @@
+"""The thread that seals versions: it makes and verifies their signatures, stores them, and only then seals.
+
+It runs at low priority and takes turns among zones in slices, so that a large one does not keep small ones waiting.
+The order (stored, synced, committed, sealed) is what makes transfers safe: a version that somebody can transfer has
+its signatures on the disk, and serves with the very same ones after a restart.
+
+Limits: a newer version of a zone replaces the older one that was not yet sealed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from authserver.publisher import Live, Zone, ZoneKey
+from authserver.state import State
+from engine import Clock, EngineError
+from zones import history
+
+log = logging.getLogger(__name__)
+
+SLICE_US: Final = 20_000
+NICENESS: Final = 15
+GATHER_S: Final = 0.25
+GATHER_ZONES: Final = 256
+RETRY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A version to seal."""
+
+    zone: Zone
+    live: Live
+
+
+class Sealer:
+    """Seals what it is given, in a thread of its own; the callbacks come from that thread."""
+
+    def __init__(
+        self,
+        state: State,
+        clock: Clock,
+        on_sealed: Callable[[Sequence[Job]], None],
+        on_failed: Callable[[Job], None],
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._on_sealed = on_sealed
+        self._on_failed = on_failed
+        self._jobs: dict[ZoneKey, Job] = {}
+        self._ready: dict[ZoneKey, Job] = {}
+        self._ready_since = 0.0
+        self._changed = threading.Condition()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after its slice; what is not sealed is sealed after the next start."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def add(self, zone: Zone, live: Live) -> None:
+        """Seal this version; an older one of the same zone is given up."""
+        with self._changed:
+            self._jobs[zone.key] = Job(zone, live)
+            self._changed.notify()
+
+    @property
+    def waiting(self) -> int:
+        """How many versions are not sealed yet."""
+        return len(self._jobs) + len(self._ready)
+
+    # ---------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while (batch := self._turn()) is not None:
+            for job in batch:
+                self._slice(job)
+            if self._is_time_to_store():
+                self._store()
+
+    def _turn(self) -> list[Job] | None:
+        """The versions to work on now; waits for one; None when stopping."""
+        with self._changed:
+            while not self._jobs and not self._ready and not self._is_stopping:
+                self._changed.wait()
+            return None if self._is_stopping else list(self._jobs.values())
+
+    def _slice(self, job: Job) -> None:
+        if self._is_stopping:
+            return
+        signed = job.live.signed
+        try:
+            is_done = signed.make(SLICE_US) and signed.verify(SLICE_US)
+        except EngineError:
+            log.exception("%s: serial %d can't be sealed", job.zone.key, job.live.serial)
+            self._forget(job)
+            self._on_failed(job)
+            return
+        if is_done and self._forget(job):
+            if not self._ready:
+                self._ready_since = time.monotonic()
+            self._ready[job.zone.key] = job
+
+    def _forget(self, job: Job) -> bool:
+        """Take a job off the list; False when a newer one stands in its place."""
+        with self._changed:
+            if self._jobs.get(job.zone.key) is not job:
+                return False
+            del self._jobs[job.zone.key]
+            return True
+
+    def _is_time_to_store(self) -> bool:
+        if not self._ready:
+            return False
+        is_late = time.monotonic() - self._ready_since > GATHER_S
+        return not self._jobs or is_late or len(self._ready) >= GATHER_ZONES
+
+    def _store(self) -> None:
+        jobs = list(self._ready.values())
+        try:
+            self._commit(jobs)
+        except Exception:
+            # A full disk: nothing is sealed, transfers show what was sealed before, and it is tried again.
+            log.exception("signatures of %d zones can't be stored, tried again in %.0f s", len(jobs), RETRY_S)
+            self._ready_since = time.monotonic()
+            with self._changed:
+                self._changed.wait(RETRY_S)
+            return
+        for job in jobs:
+            job.live.signed.seal()
+        self._ready.clear()
+        self._on_sealed(jobs)
+
+    def _commit(self, jobs: Sequence[Job]) -> None:
+        now = self._clock.now()
+        signed = [job for job in jobs if job.live.signed.is_signed]
+        refs = self._state.write_pack([job.live.signed.signatures() for job in signed]) if signed else []
+        try:
+            with self._state.transaction(now) as tx:
+                for job, ref in zip(signed, refs, strict=True):
+                    image = (job.live.serial, "signatures", ref.file, ref.offset, ref.length)
+                    history.record_image(tx, history.Image(*job.zone.key, *image), now)  # type: ignore[arg-type]
+                for job in jobs:
+                    history.record_sealed(tx, *job.zone.key, job.live.serial, now)
+                    history.drop_superseded_images(tx, *job.zone.key)
+        finally:
+            self._state.release_pack(refs)
