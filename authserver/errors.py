@@ -27,7 +27,7 @@ class Problem:
         return f"{self.place}: {self.message}"
 
 
-class CorefileErrors(Exception):  # noqa: N818 it is many of them, and says so
+class CorefileErrors(Exception):
     """A configuration can't be used; `problems` is all that is wrong with it, in the order of the files."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from authserver.publisher import Outcome, Publisher, Work, Zone, ZoneKey
 from authserver.schedule import Schedule
@@ -27,6 +27,7 @@ RETRY_S: Final = 10
 TIDY_S: Final = 60
 SETTLE_S: Final = 0.005
 
+T = TypeVar("T")
 OnSealed = Callable[[Zone], None]
 
 
@@ -123,7 +124,7 @@ class Pipeline:
             self._has_work.clear()
         return batch
 
-    async def _in_thread[T](self, call: Callable[[], T]) -> T:
+    async def _in_thread(self, call: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._thread, call)
 
     # ---------------------------------------------------------------- what came of it
@@ -133,28 +134,32 @@ class Pipeline:
             self._tell(outcome)
             if outcome.live is not None:
                 self._sealer.add(outcome.zone, outcome.live)
-            if outcome.retry:
-                self._retry(outcome)
+            if outcome.retry is not None:
+                self._retry(outcome.retry)
             self._set_timers(outcome)
 
     @staticmethod
     def _tell(outcome: Outcome) -> None:
         zone = outcome.zone
         if outcome.live is not None:
-            log.info("%s: serial %d is live, %d records", zone.key, outcome.live.serial, outcome.live.signed.version.record_count)
+            log.info(
+                "%s: serial %d is live, %d records",
+                zone.key,
+                outcome.live.serial,
+                outcome.live.signed.version.record_count,
+            )
         for found in outcome.findings or ():
             log.log(logging.ERROR if found.severity == "error" else logging.WARNING, "%s: %s", zone.key, found)
         if outcome.findings and zone.is_held:
             kept = f"serial {zone.live.serial} goes on being served" if zone.live else "it has no version to serve"
             log.error("%s: held, %s", zone.key, kept)
 
-    def _retry(self, outcome: Outcome) -> None:
-        zone = outcome.zone
-
+    def _retry(self, work: Work) -> None:
         async def again() -> None:
-            self.submit([Work(zone, outcome.content, resign=outcome.resign)])
+            later = self._work.pop(work.zone.key, None)
+            self.submit([work.merged(later) if later else work])
 
-        self._schedule.at(f"retry {zone.key}", self._clock.now() + RETRY_S, again)
+        self._schedule.at(f"retry {work.zone.key}", self._clock.now() + RETRY_S, again)
 
     def _set_timers(self, outcome: Outcome) -> None:
         zone = outcome.zone
@@ -168,19 +173,20 @@ class Pipeline:
             self._set_refresh(zone)
 
     def _set_refresh(self, zone: Zone) -> None:
-        if zone.live is None or not zone.live.signed.is_signed:
+        if zone.live is None or zone.live.policy is None:
             self._schedule.forget(f"refresh {zone.key}")
             return
         now = self._clock.now()
         policy = zone.live.policy
         expiration = zone.live.signed.earliest_expiration
-        if expiration is None:
-            expiration = now + policy.validity - policy.jitter
+        due_at = next_refresh(expiration or now + policy.validity - policy.jitter, policy, now)
+        if due_at is None:
+            return
 
         async def refresh() -> None:
             self.submit([Work(zone, resign=True)])
 
-        self._schedule.at(f"refresh {zone.key}", next_refresh(expiration, policy, now), refresh)
+        self._schedule.at(f"refresh {zone.key}", due_at, refresh)
 
     async def _tidy(self) -> None:
         await self._in_thread(self._publisher.tidy)

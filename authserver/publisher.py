@@ -14,18 +14,20 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from authserver.errors import StateError
 from authserver.state import PackRef, State
 from engine import Clock, EngineError, SignedVersion, SigningKey, Version, ZoneSlot, name_to_text
-from keys import introduction
-from keys.errors import KeyProblem
+from keys import introduction, store
+from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
-from keys.rollover import ServedTTLs
 from keys.states import Key, RecordKind
 from signer import plan as signing
+from signer.ttls import served_ttls, ttls_of
+from signer.verify import before_live
 from zones import history
 from zones.check import Finding, finding, from_engine, held
 from zones.serial import published_serial
@@ -33,7 +35,6 @@ from zones.source import Provenance
 
 log = logging.getLogger(__name__)
 
-SOA: Final = 6
 DNSKEY: Final = 48
 RRSIG: Final = 46
 CDS: Final = 59
@@ -58,8 +59,11 @@ class Live:
     source_serial: int
     digest: bytes
     keys: tuple[Key, ...]
+    policy: Policy | None
     published_at: int
     provenance: Provenance | None = None
+    is_stored: bool = False
+    """Its signatures are on the disk already."""
 
     @property
     def serial(self) -> int:
@@ -125,7 +129,7 @@ class Outcome:
     live: Live | None = None
     findings: tuple[Finding, ...] | None = None
     next_step_at: int | None = None
-    retry: bool = False
+    retry: Work | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ class Publisher:
         now = self.clock.now()
         try:
             outcomes, ready = self._commit(works, now)
-        except (sqlite3.Error, OSError, StateError, KeyProblem) as error:
+        except (sqlite3.Error, OSError, StateError, KeysError) as error:
             log.error("state: nothing was published: %s", error)  # noqa: TRY400 (the disk is full, not our code wrong)
             return [self._unwritten(work, error) for work in works]
         for one in ready:
@@ -181,24 +185,25 @@ class Publisher:
         return self._after(outcomes, now)
 
     def _commit(self, works: Sequence[Work], now: int) -> tuple[list[Outcome], list[_Ready]]:
-        with self.state.transaction(now) as tx:
-            outcomes: list[Outcome] = []
-            ready: list[_Ready] = []
-            for work in works:
-                one = self._prepared(tx, work, now)
-                if isinstance(one, Outcome):
-                    outcomes.append(one)
-                else:
-                    ready.append(one)
-            if not ready:
-                return outcomes, ready
-            refs = self.state.write_pack([one.live.signed.version.image() for one in ready])
-            for one, ref in zip(ready, refs, strict=True):
-                key = one.work.zone.key
-                image = history.Image(*key, one.live.serial, "content", ref.file, ref.offset, ref.length)
-                history.record_image(tx, image, now)
-                history.drop_superseded_images(tx, *key)
-        return outcomes, ready
+        refs: list[PackRef] = []
+        try:
+            with self.state.transaction(now) as tx:
+                done = [self._prepared(tx, work, now) for work in works]
+                ready = [one for one in done if isinstance(one, _Ready)]
+                if ready:
+                    refs = self.state.write_pack([one.live.signed.version.image() for one in ready])
+                for one, ref in zip(ready, refs, strict=True):
+                    self._record_image(tx, one, ref, now)
+        finally:
+            self.state.release_pack(refs)
+        return [one for one in done if isinstance(one, Outcome)], ready
+
+    @staticmethod
+    def _record_image(tx: sqlite3.Connection, one: _Ready, ref: PackRef, now: int) -> None:
+        key = one.work.zone.key
+        image = history.Image(*key, one.live.serial, "content", ref.pack, ref.offset, ref.length)
+        history.record_image(tx, image, now)
+        history.drop_superseded_images(tx, *key)
 
     def remove(self, keys: Iterable[ZoneKey]) -> None:
         """Note that these zones are configured no longer; what is known of them is kept for a while."""
@@ -213,13 +218,13 @@ class Publisher:
         with self.state.transaction() as tx:
             for origin, view in history.expired(tx, now):
                 history.forget(tx, origin, view)
-                introduction.store.forget(tx, origin, view)
-            named = {image.pack for image in history.images_of(tx)}
+                store.forget(tx, origin, view)
+            named = history.images_of(tx)
         self.state.drop_unreferenced(named)
 
     def _unwritten(self, work: Work, error: Exception) -> Outcome:
         reason = finding(str(self.state.directory), "state-unwritable", f"{error}")
-        return Outcome(work.zone, findings=(reason,), retry=True)
+        return Outcome(work.zone, findings=(reason,), retry=work)
 
     def _published(self, one: _Ready) -> Outcome:
         zone = one.work.zone
@@ -244,7 +249,7 @@ class Publisher:
         findings = content.findings if content is not None else zone.findings
         try:
             return self._version(tx, work, base, findings, now)
-        except (EngineError, KeyProblem, ValueError) as error:
+        except (EngineError, KeysError, ValueError) as error:
             log.exception("%s: held", zone.key)
             return self._held(zone, (*findings, finding(zone.file, "not-publishable", str(error))))
 
@@ -278,12 +283,12 @@ class Publisher:
                 prepared = self._prepare(base, keys, policy, serials.when_same, now)
         previous = zone.live.signed if zone.live is not None else None
         signed = SignedVersion(prepared.version, prepared.plan, previous)
-        if wrong := signed.check():
-            return self._held(zone, (*findings, *from_engine(wrong)))
+        if (verdict := before_live(signed)).is_held:
+            return self._held(zone, (*findings, *verdict.findings))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
         identity = content.identity if content is not None else zone.identity
-        live = Live(signed, source_serial, digest, tuple(keys), now, provenance)
+        live = Live(signed, source_serial, digest, tuple(keys), policy, now, provenance)
         self._note(tx, zone.key, live, identity, now)
         return _Ready(work, live, identity, findings, wait_until)
 
@@ -299,7 +304,7 @@ class Publisher:
             provenance=live.provenance,
             now=now,
         )
-        history.record_ttls(tx, *key, _ttls(live.signed.version), now)
+        history.record_ttls(tx, *key, ttls_of(live.signed.version), now)
 
     def _unchanged(
         self,
@@ -337,24 +342,17 @@ class Publisher:
 
     # ---------------------------------------------------------------- keys
 
-    def _keys(
-        self, tx: sqlite3.Connection, zone: Zone, now: int
-    ) -> tuple[Policy | None, list[Key], int | None, bool]:
+    def _keys(self, tx: sqlite3.Connection, zone: Zone, now: int) -> tuple[Policy | None, list[Key], int | None, bool]:
         """(policy in force, keys after all steps that are due, when the next is due, whether the zone changes)."""
-        policy = _policy(zone, introduction.load(tx, zone.key) if zone.policy is None else ())
+        policy = _policy(zone, store.load(tx, *zone.key) if zone.policy is None else ())
         if policy is None:
             return None, [], None, False
         keys = introduction.introduce(tx, self.state.vault, [zone.key], policy, now)[zone.key]
-        progress = introduction.advance(tx, keys, policy, self._served_ttls(tx, zone.key, now), now)
+        progress = introduction.advance(tx, keys, policy, served_ttls(tx, *zone.key, keys, now), now)
         missing = [key for key in progress.keys if key.id not in self.handles]
         if missing:
-            self.handles.update(introduction.signing_keys(tx, self.state.vault, missing))
+            self.handles.update(introduction.handles(tx, self.state.vault, missing))
         return policy, progress.keys, progress.wait.until, progress.changes_zone
-
-    @staticmethod
-    def _served_ttls(tx: sqlite3.Connection, key: ZoneKey, now: int) -> ServedTTLs:
-        largest = history.largest_ttls(tx, *key, now)
-        return ServedTTLs(largest.get("dnskey", 0), largest.get("zone", 0), largest.get("negative", 0))
 
     def _after(self, outcomes: list[Outcome], now: int) -> list[Outcome]:
         """Note that keys were served for the first time, which is when their waiting times begin."""
@@ -362,12 +360,13 @@ class Publisher:
         if not fresh:
             return outcomes
         waits: dict[int, int | None] = {}
-        with self.state.transaction(now) as tx:
+        # When this fails the keys are marked after the next publish: they wait longer, which is safe.
+        with suppress(sqlite3.Error, OSError), self.state.transaction(now) as tx:
             for one in fresh:
                 assert one.live is not None
                 marked = introduction.served(tx, one.live.keys, now)
-                ttls = self._served_ttls(tx, one.zone.key, now)
-                progress = introduction.advance(tx, marked, one.zone.policy or DEFAULT, ttls, now)
+                ttls = served_ttls(tx, *one.zone.key, marked, now)
+                progress = introduction.advance(tx, marked, one.live.policy or DEFAULT, ttls, now)
                 waits[id(one)] = progress.wait.until
         return [
             Outcome(one.zone, one.live, one.findings, waits[id(one)], one.retry) if id(one) in waits else one
@@ -383,9 +382,9 @@ class Publisher:
         with self.state.reader() as tx:
             images = [image for image in history.last_images(tx) if ZoneKey(image.origin, image.view) in by_key]
             lasts = {key: history.last_published(tx, *key) for key in by_key}
-            keys = {key: introduction.load(tx, key) for key in by_key}
+            keys = {key: store.load(tx, *key) for key in by_key}
             known = [one for own in keys.values() for one in own]
-            self.handles.update(introduction.signing_keys(tx, self.state.vault, known))
+            self.handles.update(introduction.handles(tx, self.state.vault, known))
         pairs: dict[ZoneKey, dict[str, history.Image]] = {}
         for image in images:
             pairs.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image
@@ -407,10 +406,10 @@ class Publisher:
         now: int,
     ) -> Work | None:
         try:
-            version = Version.from_image(self._octets(pair["content"]))
-            signatures = self._octets(pair["signatures"]) if "signatures" in pair else None
+            version = Version.from_image(self.state.read_pack(pair["content"]))
+            signatures = self.state.read_pack(pair["signatures"]) if "signatures" in pair else None
             return self._serve_again(zone, version, signatures, last, keys, now)
-        except (EngineError, KeyProblem, StateError, OSError, ValueError) as error:
+        except (EngineError, KeysError, StateError, OSError, ValueError) as error:
             log.warning("%s: the last good version can't be restored: %s", zone.key, error)
             return None
 
@@ -436,16 +435,23 @@ class Publisher:
         if (policy is not None) != was_signed or (last.sealed_at is not None and restored < signed.slots):
             # It was transferred with signatures that are gone or too old: these make another serial.
             return Work(zone, resign=True)
-        if wrong := signed.check():
-            log.warning("%s: the last good version fails its check: %s", zone.key, wrong[0])
+        if (verdict := before_live(signed)).is_held:
+            log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
-        live = Live(signed, last.source_serial, last.content_digest, tuple(keys), last.published_at, last.provenance)
+        live = Live(
+            signed,
+            last.source_serial,
+            last.content_digest,
+            tuple(keys),
+            policy,
+            last.published_at,
+            last.provenance,
+            is_stored=last.sealed_at is not None,
+        )
         zone.live = live
         zone.slot.publish(signed)
         return None
 
-    def _octets(self, image: history.Image) -> bytes:
-        return self.state.read_pack(PackRef(image.pack, image.offset, image.length))
 
 
 def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:
@@ -467,13 +473,3 @@ def _base(work: Work) -> Version | None:
 def _is_signed(version: Version) -> bool:
     types = version.rtypes(version.origin) or []
     return RRSIG in types or DNSKEY in types
-
-
-def _ttls(version: Version) -> dict[str, int]:
-    """The TTLs a version makes caches keep things for, by what they are of."""
-    soa_ttl, (soa, *_) = version.rrset(version.origin, SOA) or (0, [bytes(4)])
-    # RFC 2308 section 5: how long "there is no such thing" is kept.
-    negative = min(soa_ttl, int.from_bytes(soa[-4:], "big"))
-    dnskey = version.rrset(version.origin, DNSKEY)
-    ttls = {"zone": version.max_ttl, "negative": negative}
-    return ttls if dnskey is None else {**ttls, "dnskey": dnskey[0]}

@@ -148,12 +148,12 @@ class Sealer:
 
     def _commit(self, jobs: Sequence[Job]) -> None:
         now = self._clock.now()
-        signed = [job for job in jobs if job.live.signed.is_signed]
+        signed = [job for job in jobs if job.live.signed.is_signed and not job.live.is_stored]
         refs = self._state.write_pack([job.live.signed.signatures() for job in signed]) if signed else []
         try:
             with self._state.transaction(now) as tx:
                 for job, ref in zip(signed, refs, strict=True):
-                    image = (job.live.serial, "signatures", ref.file, ref.offset, ref.length)
+                    image = (job.live.serial, "signatures", ref.pack, ref.offset, ref.length)
                     history.record_image(tx, history.Image(*job.zone.key, *image), now)  # type: ignore[arg-type]
                 for job in jobs:
                     history.record_sealed(tx, *job.zone.key, job.live.serial, now)

@@ -7,7 +7,7 @@ version went live, `advance` whenever its Wait ends, and a new version when a st
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from engine import key_tag, name_to_text
+from engine import SigningKey, key_tag, name_to_text
 from keys import adoption, private, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
@@ -85,6 +85,11 @@ def adopt(
         else:
             store.insert(tx, key, vault.seal(key.id, one.pkcs8), one.timing)
     return adopted
+
+
+def handles(tx: store.Transaction, vault: private.Vault, keys: Iterable[Key]) -> dict[str, SigningKey]:
+    """The engine's signing handles of these keys by key id. Raises PrivateKeyError."""
+    return private.signing_keys(tx, vault, keys)
 
 
 def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:
