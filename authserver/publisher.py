@@ -453,7 +453,6 @@ class Publisher:
         return None
 
 
-
 def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:
     """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus."""
     if zone.policy is None and any(key.is_published(RecordKind.DS) for key in keys):
