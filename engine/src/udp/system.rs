@@ -3,7 +3,12 @@
 //! This is the one file with `unsafe`.
 #![allow(unsafe_code)]
 // Sizes and numbers of the kernel's structures: all are small, and the kernel's types for them differ by platform.
-#![allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::unnecessary_cast
+)]
 
 use std::io;
 use std::mem::{offset_of, size_of};
