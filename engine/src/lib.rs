@@ -6,3 +6,4 @@ pub mod name;
 pub mod rdata;
 pub mod token;
 pub mod udp;
+pub mod zonefile;

@@ -13,8 +13,9 @@ mod walk;
 
 use std::borrow::Cow;
 
-pub use parse::{RdataError, from_line, from_text, ttl_from_text};
 pub use parse::put_bitmap;
+pub use parse::{RdataError, from_line, from_text, ttl_from_text};
+pub(crate) use parse::{decimal, shown};
 pub use print::{to_text, types};
 pub use walk::{canonical, check};
 
@@ -197,8 +198,28 @@ pub fn has_canonical_change(rtype: u16) -> bool {
     use rtype::*;
     matches!(
         rtype,
-        NS | MD | MF | CNAME | SOA | MB | MG | MR | PTR | MINFO | MX | RP | AFSDB | RT | SIG | PX | NXT | NAPTR | KX
-            | SRV | DNAME | 38 | RRSIG
+        NS | MD
+            | MF
+            | CNAME
+            | SOA
+            | MB
+            | MG
+            | MR
+            | PTR
+            | MINFO
+            | MX
+            | RP
+            | AFSDB
+            | RT
+            | SIG
+            | PX
+            | NXT
+            | NAPTR
+            | KX
+            | SRV
+            | DNAME
+            | 38
+            | RRSIG
     )
 }
 

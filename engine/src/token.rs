@@ -134,6 +134,12 @@ impl<'a> Lexer<'a> {
         self.place.line
     }
 
+    /// Whether the text ends within a line.
+    #[must_use]
+    pub fn lacks_final_newline(&self) -> bool {
+        self.octets.last().is_some_and(|octet| !matches!(octet, b'\n' | b'\r'))
+    }
+
     /// Puts the next line that is not empty into `tokens`; whether it began with white space; None at the end.
     ///
     /// # Errors
@@ -173,7 +179,8 @@ impl<'a> Lexer<'a> {
                     self.place.at += 1;
                 }
                 Class::Close if depth == 0 => {
-                    let found = self.fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
+                    let found =
+                        self.fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
                     self.skip_line();
                     fault = fault.or(Some((found, self.place)));
                 }
@@ -183,7 +190,10 @@ impl<'a> Lexer<'a> {
                 }
             }
             if tokens.len() > MAX_TOKENS && fault.is_none() {
-                fault = Some((self.fault(self.place, "line-too-long", "more than 131100 tokens in one record"), self.place));
+                fault = Some((
+                    self.fault(self.place, "line-too-long", "more than 131100 tokens in one record"),
+                    self.place,
+                ));
             }
             if fault.is_some() {
                 tokens.clear();

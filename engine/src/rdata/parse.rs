@@ -172,8 +172,9 @@ impl<'a> Parser<'_, '_, 'a> {
         self.out.push(0);
         self.text(&token)?;
         let len = self.out.len() - start - 1;
-        let len = u8::try_from(len)
-            .map_err(|_| self.error("string-too-long", format!("character-string of {len} octets, the limit is 255")))?;
+        let len = u8::try_from(len).map_err(|_| {
+            self.error("string-too-long", format!("character-string of {len} octets, the limit is 255"))
+        })?;
         if let Some(place) = self.out.get_mut(start) {
             *place = len;
         }
@@ -380,7 +381,8 @@ pub fn from_text(rtype: u16, tokens: &mut Tokens<'_, '_>, origin: &[u8], out: &m
     } else {
         let Some(fields) = table::fields(rtype) else {
             let _ = parser.tokens.next();
-            return Err(parser.error("generic-only", format!("rdata of {} is written \\# octets hex", super::rtype_to_text(rtype))));
+            return Err(parser
+                .error("generic-only", format!("rdata of {} is written \\# octets hex", super::rtype_to_text(rtype))));
         };
         for field in fields {
             parser.field(*field)?;

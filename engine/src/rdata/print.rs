@@ -156,9 +156,9 @@ pub fn types(bitmaps: &[u8]) -> impl Iterator<Item = u16> {
         rest = next;
         let window = *window;
         Some(bits.iter().zip(0_u8..).flat_map(move |(octet, at)| {
-            (0..8_u8).filter(move |bit| octet & (0x80 >> bit) != 0).map(move |bit| {
-                u16::from_be_bytes([window, at.wrapping_mul(8).wrapping_add(bit)])
-            })
+            (0..8_u8)
+                .filter(move |bit| octet & (0x80 >> bit) != 0)
+                .map(move |bit| u16::from_be_bytes([window, at.wrapping_mul(8).wrapping_add(bit)]))
         }))
     })
     .flatten()

@@ -77,22 +77,58 @@ pub(super) fn print_locator(part: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn parse_nsap(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
-pub(super) fn parse_loc(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
-pub(super) fn parse_prefixes(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
-pub(super) fn parse_ipsec(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
-pub(super) fn parse_relay(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
-pub(super) fn parse_hip(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
-pub(super) fn parse_services(parser: &mut Parser<'_, '_, '_>) -> Parsed { not_yet(parser) }
+pub(super) fn parse_nsap(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
+pub(super) fn parse_loc(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
+pub(super) fn parse_prefixes(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
+pub(super) fn parse_ipsec(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
+pub(super) fn parse_relay(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
+pub(super) fn parse_hip(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
+pub(super) fn parse_services(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    not_yet(parser)
+}
 pub(super) fn print_nsap(_: &[u8], _: &mut Vec<u8>) {}
-pub(super) fn print_loc(_: &[u8], _: &mut Vec<u8>) -> Option<()> { None }
-pub(super) fn print_prefixes(_: &[u8], _: &mut Vec<u8>) -> Option<()> { None }
-pub(super) fn print_ipsec(_: &[u8], _: &mut Vec<u8>) -> Option<()> { None }
-pub(super) fn print_relay(_: &[u8], _: &mut Vec<u8>) -> Option<()> { None }
-pub(super) fn print_hip(_: &[u8], _: &mut Vec<u8>) -> Option<()> { None }
-pub(super) fn print_services(_: &[u8], _: &mut Vec<u8>) -> Option<()> { None }
-pub(super) fn is_loc(_: &[u8]) -> bool { true }
-pub(super) fn are_prefixes(_: &[u8]) -> bool { true }
-pub(super) fn is_ipsec(_: &[u8]) -> bool { true }
-pub(super) fn is_relay(_: &[u8]) -> bool { true }
-pub(super) fn is_hip(_: &[u8]) -> bool { true }
+pub(super) fn print_loc(_: &[u8], _: &mut Vec<u8>) -> Option<()> {
+    None
+}
+pub(super) fn print_prefixes(_: &[u8], _: &mut Vec<u8>) -> Option<()> {
+    None
+}
+pub(super) fn print_ipsec(_: &[u8], _: &mut Vec<u8>) -> Option<()> {
+    None
+}
+pub(super) fn print_relay(_: &[u8], _: &mut Vec<u8>) -> Option<()> {
+    None
+}
+pub(super) fn print_hip(_: &[u8], _: &mut Vec<u8>) -> Option<()> {
+    None
+}
+pub(super) fn print_services(_: &[u8], _: &mut Vec<u8>) -> Option<()> {
+    None
+}
+pub(super) fn is_loc(_: &[u8]) -> bool {
+    true
+}
+pub(super) fn are_prefixes(_: &[u8]) -> bool {
+    true
+}
+pub(super) fn is_ipsec(_: &[u8]) -> bool {
+    true
+}
+pub(super) fn is_relay(_: &[u8]) -> bool {
+    true
+}
+pub(super) fn is_hip(_: &[u8]) -> bool {
+    true
+}

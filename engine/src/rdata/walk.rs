@@ -18,7 +18,13 @@ pub(super) fn measure(field: Field, rest: &[u8]) -> Option<usize> {
         Field::Hash => string_length(rest).filter(|len| *len > 1),
         Field::Tag => string_length(rest)
             .filter(|len| *len > 1 && rest.get(1..*len).is_some_and(|tag| tag.iter().all(u8::is_ascii_alphanumeric))),
-        Field::StringIfAny => if rest.is_empty() { Some(0) } else { string_length(rest) },
+        Field::StringIfAny => {
+            if rest.is_empty() {
+                Some(0)
+            } else {
+                string_length(rest)
+            }
+        }
         Field::Strings => strings(rest),
         Field::Text | Field::Base64IfAny => Some(rest.len()),
         Field::Hex | Field::Base64 | Field::Nsap => (!rest.is_empty()).then_some(rest.len()),
