@@ -6,6 +6,7 @@ A block is *direct* when the engine can answer its queries by itself, and *chain
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,8 @@ def load(
     findings = Findings(problems, list(parsed.warnings))
     known = known or directives.installed()
     configuration = Configuration(parsed)
+    if isinstance(source, Path):
+        configuration.reread = partial(corefile.read, source, env, default_port=default_port)
     configuration.blocks = tuple(
         _block(number, block, configuration, known, findings) for number, block in enumerate(parsed.blocks)
     )
@@ -67,6 +70,7 @@ async def serve(block: Block, query: Query) -> Response | Transfer:
         return await block.handler.serve(query)
     except Exception:
         # A plugin's bug costs its query an answer, never the server.
+        block.failures += 1
         log.exception("%s %d: a plugin failed", query.name, query.qtype)
         return query.respond(dns.rcode.SERVFAIL)
 

@@ -18,6 +18,7 @@ import dns.name
 
 from authserver.corefile import Corefile, Directive, Key, ServerBlock
 from authserver.errors import CorefileErrors, Place, Problem
+from authserver.http import HttpServers
 from authserver.query import Query, Response, Transfer
 from authserver.schema import (
     Address,
@@ -42,6 +43,7 @@ from authserver.schema import (
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+    from authserver.schedule import Schedule
     from engine import Clock, Responder, ZoneSlot
 
 __all__ = [
@@ -248,6 +250,8 @@ class Block:
     handler: Handler | None = None
     chained_by: str | None = None
     effect: Effect = field(default_factory=Effect)
+    failures: int = 0
+    """Queries of the chain that a plugin's exception ended."""
     plugins: tuple[str, ...] = ()
     start_hooks: list[tuple[str, Hook]] = field(default_factory=list)
     stop_hooks: list[tuple[str, Hook]] = field(default_factory=list)
@@ -301,14 +305,20 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a running server lends to the plugins of its configuration."""
+    """What a running server lends to the plugins of its configurations; the same one before and after a reload."""
 
     responder: "Responder"
     clock: "Clock"
-    version: str = ""
+    schedule: "Schedule"
+    http: HttpServers
+    reload: "Callable[[], Awaitable[bool]]"
+    """Load the Corefile again, as HUP does, and put it in force; False if the old one stays."""
     zone_metrics: "Callable[[], Iterable[Metric]]" = field(default=lambda: ())
-    """The server's own facts about zones, sources and signatures, as metrics."""
+    """The server's own facts about zones, sources and signatures (`telemetry.zone_metrics`)."""
+    reloads_failed: Callable[[], int] = field(default=lambda: 0)
     is_stopping: Callable[[], bool] = field(default=lambda: False)
+    """Whether the process ends, and not only this configuration."""
+    version: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -319,6 +329,16 @@ class Configuration:
     blocks: tuple[Block, ...] = ()
     warnings: tuple[Problem, ...] = ()
     runtime: Runtime | None = None
+    reloads: bool = False
+    """Whether a plugin watches the Corefile."""
+    reread: "Callable[[], tuple[Corefile, list[Problem]]] | None" = None
+    """Reads the Corefile again from where it came; None if that was a text."""
+
+    @property
+    def running(self) -> Runtime:
+        """The runtime, which is there before any start hook runs."""
+        assert self.runtime is not None, "the server attaches its runtime before it starts a configuration"
+        return self.runtime
 
     def offered(self, capability: Capability[T]) -> tuple[T, ...]:
         """All that was offered in any block."""
@@ -337,7 +357,7 @@ class Configuration:
             raise
 
     async def stop(self) -> None:
-        """Run the stop hooks, the last block's first."""
+        """Run the stop hooks, the last block's first; while the sockets still answer, for the sake of `lameduck`."""
         await self._stop(list(self.blocks))
 
     @staticmethod

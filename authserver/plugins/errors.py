@@ -83,13 +83,14 @@ class Errors:
         """The answer of the plugins behind."""
         try:
             return await self.following.serve(query)
-        except Exception as error:  # noqa: BLE001 not at the chain's end, because this plugin tells it in its own way
+        except Exception as error:  # noqa: BLE001 here, because this plugin tells it in its own way
             self._tell(query, error)
             return query.respond(dns.rcode.SERVFAIL)
 
     def _tell(self, query: Query, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        text = f"{int(dns.rcode.SERVFAIL)} {query.name} {dns.rdatatype.to_text(dns.rdatatype.RdataType.make(query.qtype))}: {reason}"
+        rtype = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(query.qtype))
+        text = f"{int(dns.rcode.SERVFAIL)} {query.name} {rtype}: {reason}"
         for consolidation in self.consolidations:
             if consolidation.pattern.search(reason):
                 consolidation.add(text)

@@ -40,7 +40,10 @@ from authserver.plugin import (
 
 log = logging.getLogger(__name__)
 
-COMMON: Final = '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}'
+COMMON: Final = (
+    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} '
+    "{rsize} {duration}"
+)
 COMBINED: Final = COMMON + ' "{>opcode}"'
 EMPTY: Final = "-"
 
