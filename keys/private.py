@@ -157,6 +157,8 @@ def open_vault(tx: store.Transaction, passphrase: bytes | None) -> Vault:
 
     Raises PassphraseError when it is missing or wrong.
     """
+    if passphrase == b"":
+        raise PassphraseError("the passphrase is empty")
     parameters = store.wrapping(tx)
     if parameters is not None:
         return _known_vault(_Derivation.from_text(parameters), passphrase)

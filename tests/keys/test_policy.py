@@ -1,0 +1,36 @@
+import pytest
+
+from keys.errors import PolicyError
+from keys.policy import DEFAULT, Policy
+
+
+def test_the_default_is_binds_default_policy() -> None:
+    assert (
+        Policy(
+            name="default",
+            algorithm=13,
+            dnskey_ttl=3600,
+            publish_safety=3600,
+            retire_safety=3600,
+            propagation_delay=300,
+            parent_propagation_delay=3600,
+            parent_ds_ttl=86400,
+            validity=14 * 86400,
+            refresh=5 * 86400,
+            jitter=12 * 3600,
+            inception_offset=3600,
+        )
+        == DEFAULT
+    )
+
+
+def test_signatures_that_would_be_due_when_made_are_refused() -> None:
+    with pytest.raises(PolicyError, match="refresh 432000 is not below validity 450000 less jitter 43200") as caught:
+        Policy(name="corp", validity=450_000)
+    assert caught.value.policy == "corp"
+
+
+@pytest.mark.parametrize("value", [-1, 2**31])
+def test_durations_out_of_range_are_refused(value: int) -> None:
+    with pytest.raises(PolicyError, match=f"dnskey_ttl {value} is not between"):
+        Policy(dnskey_ttl=value)
