@@ -92,6 +92,11 @@ class Zone:
         return held(self.findings)
 
     @property
+    def sealed_version(self) -> SignedVersion | None:
+        """What transfers show; None before the first version is sealed."""
+        return self.sealed.signed if self.sealed is not None else None
+
+    @property
     def is_settled(self) -> bool:
         """Whether the zone is live or held, which is what being ready asks of it."""
         return self.live is not None or self.is_held

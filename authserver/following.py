@@ -1,0 +1,459 @@
+"""The following of sources: files, directories and repositories are looked at, and what changed becomes work.
+
+Each source of a configuration has a *follower*; a *look* reads what changed since the last one and submits it, all
+zones of one look together. A look is caused by a hint of the watcher, by the source's own interval, or by a person.
+
+Invariants: a source that can't be read, or that lost all its zones, changes nothing that serves; two looks of one
+follower never overlap; files are read in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from authserver.backend import ZoneTable
+from authserver.gitrun import GitCache
+from authserver.pipeline import Pipeline
+from authserver.plugin import Source
+from authserver.plugins.auto import AutoOptions
+from authserver.plugins.file import FileOptions
+from authserver.publisher import Content, Work, Zone, ZoneKey
+from authserver.state import State
+from engine import Clock, Version, ZoneSlot
+from keys.policy import Policy
+from zones import history
+from zones.check import Finding, examine, finding
+from zones.errors import SourceError, ZonesError
+from zones.git import Snapshot
+from zones.naming import Scan, is_at_or_below, scan
+from zones.source import (
+    UNSURE,
+    Blobs,
+    Directory,
+    NamedFile,
+    Provenance,
+    is_unchanged,
+    list_directory,
+    read_candidate,
+)
+
+log = logging.getLogger(__name__)
+
+READERS: Final = 4
+SETTLED_AFTER_S: Final = 3
+"""When a file was too young to be sure of, it is looked at again after this."""
+
+Stamps = tuple[tuple[str, str], ...]
+
+
+class Registry:
+    """The zones of a configuration by what claims them; zones that were there before keep their slots."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._claims: dict[ZoneKey, tuple[str, Policy | None]] = {}
+        self.zones: dict[ZoneKey, Zone] = {}
+
+    def claim(self, origin: bytes, source: str, policy: Policy | None, view: str) -> Zone:
+        """The zone of an origin; the second source of one origin is another view of it."""
+        key = ZoneKey(origin.lower())
+        if self._claims.setdefault(key, (source, policy)) != (source, policy):
+            key = ZoneKey(origin.lower(), view)
+            self._claims.setdefault(key, (source, policy))
+        zone = self.zones.get(key) or self._pipeline.zones.get(key) or Zone(key, policy, ZoneSlot(key.origin))
+        self.zones[key] = zone
+        if zone.policy != policy:
+            zone.policy = policy
+            if zone.live is not None:
+                self._pipeline.submit([Work(zone, resign=True)])
+        return zone
+
+    def release(self, zones: Iterable[Zone]) -> None:
+        """These zones are claimed no longer."""
+        for zone in zones:
+            self._claims.pop(zone.key, None)
+            self.zones.pop(zone.key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a source stands: its block's view, and how zones of it are signed."""
+
+    source: Source
+    view: str
+    policy_of: Callable[[bytes], Policy | None]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What followers share."""
+
+    registry: Registry
+    pipeline: Pipeline
+    state: State
+    clock: Clock
+    on_zones_changed: Callable[[], None]
+    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading one zone gave; `content` None when it says what it said before."""
+
+    zone: Zone
+    content: Content | None
+    stamps: Stamps
+    identity: str
+
+
+class Follower(ABC):
+    """What the three kinds of source have in common."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        self.site = site
+        self.source = site.source
+        self.world = world
+        self.problem: str | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.looked_at: int | None = None
+        self.commit: str | None = None
+        self.zones: dict[bytes, Zone] = {}
+        self._seen: dict[bytes, tuple[Stamps, str]] = {}
+        self._looking = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """What names it to people and in the schedule."""
+        return f"{self.source.kind} {self.source.location}"
+
+    @property
+    @abstractmethod
+    def table(self) -> ZoneTable:
+        """The table its zones go into."""
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """Paths whose changes are a hint to look."""
+        return ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether each of its zones is live or held, and what they are is known."""
+        return self.looked_at is not None and all(zone.is_settled for zone in self.zones.values())
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether some file was so young that a change of it might not show."""
+        return any(mark == UNSURE for stamps, _ in self._seen.values() for _, mark in stamps)
+
+    def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
+        """The zones it has, as far as that is known before the first look; `zones` are the state's."""
+        del zones
+        return list(self.zones.values())
+
+    def forget(self, origin: bytes | None = None) -> None:
+        """Read everything, or one zone, at the next look, whether or not it seems unchanged."""
+        for one in [origin] if origin is not None else list(self._seen):
+            self._seen.pop(one, None)
+
+    async def look(self) -> None:
+        """Read what changed and submit it; what goes wrong is noted and changes nothing that serves."""
+        async with self._looking:
+            try:
+                await self._look()
+            except (ZonesError, OSError) as error:
+                self._note(str(error))
+            else:
+                if self.problem is not None:
+                    log.info("%s: can be read again", self.name)
+                self.problem = None
+            self.looked_at = self.world.clock.now()
+
+    @abstractmethod
+    async def _look(self) -> None: ...
+
+    def _note(self, problem: str) -> None:
+        if problem != self.problem:
+            log.error("%s: %s", self.name, problem)
+        self.problem = problem
+
+    # ---------------------------------------------------------------- zones
+
+    def _claim(self, origin: bytes) -> Zone:
+        zone = self.world.registry.claim(origin, self.name, self.site.policy_of(origin), self.site.view)
+        self.zones[origin] = zone
+        return zone
+
+    async def _set_zones(self, origins: Iterable[bytes], gone: Iterable[bytes]) -> None:
+        """Claim new origins and give up those that are gone; one change of routes for all."""
+        fresh = [self._claim(origin) for origin in origins if origin not in self.zones]
+        removed = [self.zones.pop(origin) for origin in gone if origin in self.zones]
+        for zone in removed:
+            self._seen.pop(zone.key.origin, None)
+            log.info("%s: removed, %s has it no more", zone.key, self.name)
+        if not fresh and not removed:
+            return
+        await self.world.pipeline.restore([zone for zone in fresh if zone.key not in self.world.pipeline.zones])
+        self._publish_table()
+        if removed:
+            self.world.registry.release(removed)
+            await self.world.pipeline.remove(removed)
+
+    def _publish_table(self) -> None:
+        self.table.replace(self.zones)
+        self.world.on_zones_changed()
+
+    # ---------------------------------------------------------------- reading
+
+    async def _read_all(self, reads: Iterable[Callable[[], Reading | None]]) -> list[Work]:
+        async def one(read: Callable[[], Reading | None]) -> Reading | None:
+            async with self.world.readers:
+                return await asyncio.to_thread(read)
+
+        readings = await asyncio.gather(*(one(read) for read in reads))
+        works = []
+        for reading in readings:
+            if reading is None:
+                continue
+            self._seen[reading.zone.key.origin] = (reading.stamps, reading.identity)
+            if reading.content is not None:
+                works.append(Work(reading.zone, reading.content))
+        return works
+
+    def _read(self, zone: Zone, blobs: Blobs, file: str, *, includes: bool, provenance: Provenance) -> Reading | None:
+        """One zone, in a thread; None when nothing it was read from can have changed."""
+        stamps, identity = self._seen.get(zone.key.origin, ((), ""))
+        if zone.is_frozen or is_unchanged(blobs, stamps):
+            return None
+        try:
+            candidate = read_candidate(blobs, file, zone.key.origin, includes=includes, provenance=provenance)
+        except SourceError as error:
+            reason = finding(file, error.rule, error.reason)
+            return Reading(zone, Content(None, (reason,), "", file), (), "")
+        serves = zone.identity if zone.live is not None and not zone.is_held else ""
+        if candidate.identity == (identity or serves):
+            return Reading(zone, None, candidate.stamps, candidate.identity)
+        previous: Version | None = zone.source
+        examination = examine(candidate, previous)
+        content = Content(examination.version, examination.findings, candidate.identity, file, provenance)
+        return Reading(zone, content, candidate.stamps, candidate.identity)
+
+    def _sorted_out(self, found: Scan) -> list[Work]:
+        """Tell what a scan found; work for the zones whose files can't be served."""
+        if found.findings != self.findings:
+            for one in found.findings:
+                log.log(logging.ERROR if one.severity == "error" else logging.WARNING, "%s: %s", self.name, one)
+        self.findings = found.findings
+        works = []
+        for origin, reasons in found.held.items():
+            zone = self.zones[origin]
+            self._seen.pop(origin, None)
+            if zone.findings != reasons:
+                works.append(Work(zone, Content(None, reasons, "", reasons[0].file)))
+        return works
+
+
+class FileFollower(Follower):
+    """Follows one file, which is the zone of one or more origins."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        super().__init__(site, world)
+        assert isinstance(site.source.options, FileOptions)
+        self.options = site.source.options
+        self._file = str(Path(site.source.location).absolute())
+        for origin in site.source.origins:
+            self._claim(origin)
+        self.table.replace(self.zones)
+
+    @property
+    def table(self) -> ZoneTable:
+        """The directive's table."""
+        return self.options.table
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """The file, and what it includes."""
+        names = {name for stamps, _ in self._seen.values() for name, _ in stamps}
+        return tuple(dict.fromkeys((Path(self._file), *(Path(self._root(), name) for name in sorted(names)))))
+
+    @property
+    def is_settled(self) -> bool:
+        """Its zones are known from the start."""
+        return all(zone.is_settled for zone in self.zones.values())
+
+    def _root(self) -> str:
+        root = self.options.include_root
+        return str(root.absolute()) if root is not None else str(Path(self._file).parent)
+
+    async def _look(self) -> None:
+        blobs = NamedFile(self._file, self._root(), self.world.clock.now())
+        provenance = Provenance(f"file {self._file}", "", "", self._file)
+        includes = self.options.include_root is not None
+
+        def read(zone: Zone) -> Callable[[], Reading | None]:
+            return lambda: self._read(zone, blobs, self._file, includes=includes, provenance=provenance)
+
+        self.world.pipeline.submit(await self._read_all(read(zone) for zone in self.zones.values()))
+
+
+class DirectoryFollower(Follower):
+    """Follows the zone files of a directory tree."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        super().__init__(site, world)
+        assert isinstance(site.source.options, AutoOptions)
+        self.options = site.source.options
+        self._directory = str(Path(site.source.location).absolute())
+        self._missed: frozenset[bytes] = frozenset()
+
+    @property
+    def table(self) -> ZoneTable:
+        """The directive's table."""
+        return self.options.table
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """The directory."""
+        return (Path(self._directory),)
+
+    def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
+        """What was served from this directory."""
+        for key, provenance in zones.items():
+            if provenance is not None and provenance.source == self.name and self._may_have(key):
+                self._claim(key.origin)
+        self.table.replace(self.zones)
+        return list(self.zones.values())
+
+    def _may_have(self, key: ZoneKey) -> bool:
+        return any(is_at_or_below(key.origin, origin) for origin in self.source.origins)
+
+    @property
+    def is_settled(self) -> bool:
+        """Zones that are restored are enough; without any, the first look is waited for."""
+        return bool(self.zones or self.looked_at) and all(zone.is_settled for zone in self.zones.values())
+
+    async def _look(self) -> None:
+        entries = await asyncio.to_thread(list_directory, self._directory)
+        found = scan(entries, self.options.naming, self.source.origins)
+        gone = found.removed(self.zones.keys(), self._directory)
+        # A file that is being replaced is gone for a moment: what is missing twice is gone.
+        await self._set_zones([*found.zones, *found.held], gone & self._missed)
+        self._missed = gone
+        works = self._sorted_out(found)
+        blobs = Directory(self._directory, self.world.clock.now())
+
+        def read(origin: bytes, file: str) -> Callable[[], Reading | None]:
+            zone = self.zones[origin]
+            provenance = Provenance(self.name, "", "", file)
+            return lambda: self._read(zone, blobs, file, includes=self.options.includes, provenance=provenance)
+
+        works += await self._read_all(read(origin, entry.name) for origin, entry in found.zones.items())
+        self.world.pipeline.submit(works)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Also when files are missing for the first time."""
+        return bool(self._missed) or super().is_unsure
+
+
+class GitFollower(Follower):
+    """Follows the zone files of a folder of a git repository, by polling its ref."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        super().__init__(site, world)
+        assert isinstance(site.source.options, AutoOptions)
+        assert site.source.options.remote is not None
+        self.options = site.source.options
+        self.remote = site.source.options.remote
+        self._cache = GitCache(self.remote, world.state.git_directory)
+
+    @property
+    def table(self) -> ZoneTable:
+        """The directive's table."""
+        return self.options.table
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """A repository on this machine: what a push changes there."""
+        local = self.remote.local_path
+        if local is None:
+            return ()
+        places = [Path(local, ".git"), Path(local)]
+        return tuple(place / part for place in places for part in ("refs/heads", "packed-refs") if place.is_dir())
+
+    def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
+        """What was served from this repository's folder."""
+        source, folder = f"{self.remote.url}#{self.remote.ref}", f"{self.remote.path}/" if self.remote.path else ""
+        for key, provenance in zones.items():
+            if provenance is None or provenance.source != source or not provenance.file.startswith(folder):
+                continue
+            if any(is_at_or_below(key.origin, origin) for origin in self.source.origins):
+                self._claim(key.origin)
+        self.table.replace(self.zones)
+        return list(self.zones.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """As of a directory."""
+        return bool(self.zones or self.looked_at) and all(zone.is_settled for zone in self.zones.values())
+
+    async def _look(self) -> None:
+        self.commit = self.commit or await asyncio.to_thread(self._served_commit)
+        snapshot = await self._cache.poll(self.commit)
+        if snapshot is None:
+            return
+        found = scan(snapshot.listed(self._cache.limits), self.options.naming, self.source.origins)
+        gone = found.removed(self.zones.keys(), self.remote.url)
+        await self._set_zones([*found.zones, *found.held], gone)
+        works = self._sorted_out(found)
+        with self._cache.blobs(snapshot) as blobs:
+            reads = [self._reader(snapshot, blobs, origin, entry.name) for origin, entry in found.zones.items()]
+            works += await self._read_all(reads)
+        self.world.pipeline.submit(works)
+        await self.world.pipeline.idle()
+        await asyncio.to_thread(self._record, snapshot)
+        self._cache.accept(snapshot)
+        log.info("%s: commit %s taken, %d zones read anew", self.name, snapshot.commit[:12], len(works))
+
+    def _reader(self, snapshot: Snapshot, blobs: Blobs, origin: bytes, file: str) -> Callable[[], Reading | None]:
+        zone, provenance = self.zones[origin], snapshot.provenance(file)
+        return lambda: self._read(zone, blobs, file, includes=False, provenance=provenance)
+
+    def _served_commit(self) -> str | None:
+        with self.world.state.reader() as tx:
+            return history.served_commit(tx, self.remote.name)
+
+    def _record(self, snapshot: Snapshot) -> None:
+        now = self.world.clock.now()
+        with self.world.state.transaction(now) as tx:
+            history.record_commit(tx, self.remote.name, snapshot.commit, now)
+        self.commit = snapshot.commit
+
+
+KINDS: Final[Mapping[str, type[FileFollower | DirectoryFollower | GitFollower]]] = {
+    "file": FileFollower,
+    "directory": DirectoryFollower,
+    "git": GitFollower,
+}
+
+
+def follower(site: Site, world: World) -> Follower:
+    """The follower of a source."""
+    return KINDS[site.source.kind](site, world)
+
+
+async def follow(one: Follower, hint: asyncio.Event, wait: Callable[[], float]) -> None:
+    """Look at once, and again after every hint and interval, for ever; `wait` gives the seconds to the next look."""
+    while True:
+        hint.clear()
+        await one.look()
+        pause = min(wait(), SETTLED_AFTER_S) if one.is_unsure else wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hint.wait(), pause)

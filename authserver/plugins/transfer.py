@@ -1,0 +1,147 @@
+"""The `transfer` directive: who may transfer the zones of its server block, and who gets a NOTIFY of a new version."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+from authserver.backend import ServedZone, ZoneTable, sealed_version
+from authserver.plugin import (
+    EFFECT,
+    TRANSFER,
+    ZONES,
+    AddressKind,
+    Argument,
+    Block,
+    Build,
+    Effect,
+    Handler,
+    Link,
+    Query,
+    Response,
+    Schema,
+    Transfer,
+    TransferRule,
+    Zone,
+)
+from engine import SignedVersion
+from zones.naming import is_at_or_below
+from zones.serial import is_after
+from zones.errors import TransferMessageError
+from zones.transfer import allowed, is_transfer, parse_target, parse_targets
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWord:
+    """Who may transfer; the value is the word as written."""
+
+    accepts: str = "an address, with :PORT where NOTIFY goes elsewhere than to 53, a prefix, or *"
+
+    def parse(self, text: str) -> str:
+        """The word, if it is one of these."""
+        try:
+            parse_target(text)
+        except TransferMessageError as error:
+            raise ValueError(error.reason) from None
+        return text
+
+
+ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
+TO: Final = Argument("ADDRESS|PREFIX|*", TargetWord(), repeat=True)
+SOURCE: Final = Argument("ADDRESS", AddressKind())
+
+SCHEMA: Final = Schema(
+    arguments=(ZONE,),
+    properties={
+        "to": Schema(arguments=(TO,), required=True),
+        "source": Schema(arguments=(SOURCE,), once=True),
+    },
+)
+
+
+def setup(build: Build) -> Link | None:
+    """Offers one rule for each `transfer`, and stands in the path of AXFR and IXFR queries alone."""
+    rules = []
+    for settings in build.settings:
+        source = settings.property("source")
+        to = tuple(word for line in settings.properties("to") for word in line.all(TO))
+        origins = build.zones(settings.all(ZONE))
+        rule = TransferRule(origins, to, str(source.one(SOURCE)) if source is not None else None, settings.place)
+        rules.append(rule)
+        build.offer(TRANSFER, rule)
+    build.offer(EFFECT, Effect())  # the engine never answers a transfer itself
+    return lambda following: Transfers(following, build.block, tuple(rules))
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """Answers AXFR and IXFR by the rules; everything else goes to the next handler."""
+
+    following: Handler
+    block: Block
+    rules: tuple[TransferRule, ...]
+
+    async def serve(self, query: Query) -> Response | Transfer:
+        """A transfer of the sealed version, one SOA to who has it already, or why not."""
+        if not is_transfer(query.qtype):
+            return await self.following.serve(query)
+        zone = self._zone(query.qname)
+        if zone is None:
+            return query.respond(dns.rcode.NOTAUTH)  # RFC 5936 section 2.2.1
+        rule = rule_of(self.rules, query.qname)
+        if rule is None or not allowed(parse_targets(rule.to), query.client[0]):
+            return query.respond(dns.rcode.REFUSED)
+        signed = await sealed_version(zone)
+        if signed is None:
+            return query.respond(dns.rcode.SERVFAIL, ede=14)  # not ready (RFC 8914 section 4.15)
+        if query.qtype == dns.rdatatype.IXFR and (query.transport == "udp" or _has_it(query, signed)):
+            # RFC 1995 sections 2 and 4: one SOA says "you have it", or over UDP "come by TCP".
+            return _soa_alone(query, signed)
+        return Transfer(lambda: _messages(signed, query.octets), signed.version.origin, signed.serial)
+
+    def _zone(self, qname: bytes) -> ServedZone | None:
+        for backend in self.block.offered(ZONES):
+            if isinstance(backend, ZoneTable) and (zone := backend.get(qname)) is not None:
+                return zone
+        return None
+
+
+def rule_of(rules: Sequence[TransferRule], qname: bytes) -> TransferRule | None:
+    """The rule of the longest zone that the name is in; the first one of equals."""
+    found = [(len(origin), rule) for rule in rules for origin in rule.origins if is_at_or_below(qname, origin)]
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+async def _messages(signed: SignedVersion, query: bytes) -> AsyncIterator[bytes]:
+    position = 0
+    while position >= 0:
+        message, position = signed.transfer(query, position)
+        yield message
+
+
+def _has_it(query: Query, signed: SignedVersion) -> bool:
+    """Whether the client's serial is ours or after it."""
+    try:
+        serials = [rdata.serial for rrset in query.message.authority for rdata in rrset if hasattr(rdata, "serial")]
+    except dns.exception.DNSException:
+        return False
+    return bool(serials) and not is_after(signed.serial, serials[0])
+
+
+def _soa_alone(query: Query, signed: SignedVersion) -> Response:
+    origin = signed.version.origin
+    ttl, rdatas = signed.version.rrset(origin, dns.rdatatype.SOA) or (0, [])
+    soa = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.SOA, rdatas[0], 0, len(rdatas[0]))
+    response = dns.message.make_response(query.message)
+    response.flags |= dns.flags.AA
+    response.answer.append(dns.rrset.from_rdata(dns.name.from_wire(origin, 0)[0], ttl, soa))
+    return query.respond_with(response)
