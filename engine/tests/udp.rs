@@ -279,7 +279,9 @@ fn an_idle_server_stops_at_once_whether_started_or_not() {
     for listeners in [0, 1, 3] {
         for is_started in [false, true] {
             let sockets = Sockets::new();
-            (0..listeners).for_each(|_| drop(sockets.bind(loopback(0), 2).unwrap()));
+            for _ in 0..listeners {
+                sockets.bind(loopback(0), 2).unwrap();
+            }
             if is_started {
                 start(&sockets, &Arc::new(Echo::default()));
                 thread::sleep(Duration::from_millis(20));
