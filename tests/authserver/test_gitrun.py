@@ -313,7 +313,7 @@ def test_attributes_change_no_octet(origin: Repository, tmp_path: Path) -> None:
 def test_names_come_exact_whatever_is_in_them(origin: Repository, tmp_path: Path) -> None:
     blob = origin.blob(ZONE)
     names = [b"--upload-pack=touch x", b"db.new\nline", b"db.caf\xe9.example", b"db.EXAMPLE.org", b"db.example.org"]
-    origin.commit_tree(origin.tree({name: ("100644", blob) for name in names}))
+    origin.commit_tree(origin.tree(dict.fromkeys(names, ("100644", blob))))
     snapshot = taken(cache_of(origin, tmp_path))
     assert {os.fsencode(name) for name in snapshot.entries} == set(names)
     result = scan(snapshot.listed(SMALL), naming(), [])

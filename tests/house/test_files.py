@@ -48,12 +48,12 @@ def test_a_module_s_first_sentence_says_what_it_holds(path):
 
 
 def test_every_rust_file_says_what_it_holds():
-    silent = [str(path) for path in (ROOT / "engine/src").glob("*.rs") if not path.read_text().startswith("//!")]
+    silent = [str(path) for path in (ROOT / "engine/src").rglob("*.rs") if not path.read_text().startswith("//!")]
     assert silent == []
 
 
 def test_pyo3_is_named_by_one_rust_file_alone():
-    sources = (ROOT / "engine/src").glob("*.rs")
+    sources = (ROOT / "engine/src").rglob("*.rs")
     named = {
         path.name
         for path in sources
@@ -62,14 +62,19 @@ def test_pyo3_is_named_by_one_rust_file_alone():
     assert named <= {"boundary.rs"}
 
 
+SOCKET_FILES = {"udp.rs"} | {
+    str(path.relative_to(ROOT / "engine/src")) for path in (ROOT / "engine/src/udp").glob("*.rs")
+}
+
+
 def test_unsafe_stands_in_the_socket_file_alone():
-    sources = (ROOT / "engine/src").glob("*.rs")
+    sources = (ROOT / "engine/src").rglob("*.rs")
     blocks = {
-        path.name
+        str(path.relative_to(ROOT / "engine/src"))
         for path in sources
         if any("unsafe {" in line.partition("//")[0] for line in path.read_text().splitlines())
     }
-    assert blocks <= {"udp.rs"}
+    assert blocks <= SOCKET_FILES
 
 
 def test_functions_stay_short():
@@ -102,12 +107,14 @@ def test_every_plugin_has_its_manual_and_every_manual_its_plugin():
 
 
 SECTIONS = ["Name", "Description", "Syntax", "Examples", "Metrics", "Errors", "See also"]
+OPTIONAL = {"Metrics", "Errors"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "authserver/plugins").glob("*.md")), ids=lambda path: path.name)
 def test_a_manual_has_its_sections_in_order(path):
     headings = [line[3:].strip() for line in path.read_text().splitlines() if line.startswith("## ")]
-    assert [heading for heading in headings if heading in SECTIONS] == SECTIONS, headings
+    expected = [section for section in SECTIONS if section in headings or section not in OPTIONAL]
+    assert [heading for heading in headings if heading in SECTIONS] == expected, headings
 
 
 def test_tests_assert_something():
