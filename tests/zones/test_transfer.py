@@ -48,7 +48,16 @@ def test_who_may_transfer(words: list[str], client: str, may: bool) -> None:
 
 
 def test_single_addresses_get_a_notify_each_once() -> None:
-    words = ["*", "192.0.2.1", "192.0.2.1:53", "127.0.0.1:5353", "127.0.0.1@5354", "[::1]:53", "2001:db8::1", "10.0.0.0/8"]
+    words = [
+        "*",
+        "192.0.2.1",
+        "192.0.2.1:53",
+        "127.0.0.1:5353",
+        "127.0.0.1@5354",
+        "[::1]:53",
+        "2001:db8::1",
+        "10.0.0.0/8",
+    ]
     assert notified(parse_targets(words)) == (
         ("192.0.2.1", 53),
         ("127.0.0.1", 5353),
@@ -63,7 +72,8 @@ def test_an_ipv6_address_may_have_a_port_after_an_at_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["", "example.org", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:x", "192.0.2.0/33", "[::1", "300.1.1.1", "@53"]
+    "word",
+    ["", "example.org", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:x", "192.0.2.0/33", "[::1", "300.1.1.1", "@53"],
 )
 def test_words_that_are_no_target(word: str) -> None:
     with pytest.raises(TransferMessageError) as caught:
