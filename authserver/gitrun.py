@@ -438,14 +438,14 @@ def _bound(pid: int, limits: GitLimits) -> None:
     What it starts inherits the limits; git starts nothing in its first microseconds.
     """
     with suppress(ProcessLookupError):
-        for what, most in (
+        for what, wanted in (
             (resource.RLIMIT_FSIZE, limits.pack_octets),
             (resource.RLIMIT_CPU, limits.cpu_seconds),
             (resource.RLIMIT_AS, limits.memory_octets),
             (resource.RLIMIT_CORE, 0),
         ):
             hard = resource.prlimit(pid, what)[1]
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.prlimit(pid, what, (most, most))
 
 

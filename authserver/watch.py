@@ -11,6 +11,9 @@ Limits: `most` directories are watched (each costs a thread); what is over that,
 `unwatched` with the reason. File systems of the network give no events.
 """
 
+# Names are text here, as events have them; a Path would resolve what is compared as it stands.
+# ruff: noqa: PTH100, PTH115, PTH116
+
 from __future__ import annotations
 
 import asyncio
@@ -135,6 +138,7 @@ class Watcher:
         self._armer = ThreadPoolExecutor(1, thread_name_prefix="watch")
         self._armed: dict[tuple[str, bool], tuple[ObservedWatch, tuple[int, int]]] = {}
         self._is_arming = False
+        self._quiet = asyncio.Event()
         self._is_closed = False
         self._suspect: set[str] = set()
         self._lock = threading.Lock()
@@ -159,12 +163,13 @@ class Watcher:
         """See to it that the directories are watched which the chains lead through now."""
         if not self._is_arming and not self._is_closed:
             self._is_arming = True
+            self._quiet.clear()
             self._loop.call_soon(self._arm_soon)
 
     async def armed(self) -> None:
         """Wait until what was asked for is watched."""
         while self._is_arming:
-            await asyncio.sleep(0.005)
+            await self._quiet.wait()
 
     def close(self) -> None:
         """Stop; nobody is called after this."""
@@ -219,17 +224,20 @@ class Watcher:
     # What is watched.
 
     def _arm_soon(self) -> None:
-        self._is_arming = False
         if self._is_closed:
+            self._on_quiet()
             return
-        self._is_arming = True
         suspect, self._suspect = self._suspect, set()
         paths = [watch.path for watch in self._watches]
         future = self._loop.run_in_executor(self._armer, self._arm, paths, suspect)
         future.add_done_callback(self._on_armed)
 
-    def _on_armed(self, future: asyncio.Future[tuple[dict[str, Chain], bool]]) -> None:
+    def _on_quiet(self) -> None:
         self._is_arming = False
+        self._quiet.set()
+
+    def _on_armed(self, future: asyncio.Future[tuple[dict[str, Chain], bool]]) -> None:
+        self._on_quiet()
         if future.cancelled() or self._is_closed:
             return
         if (error := future.exception()) is not None:

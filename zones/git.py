@@ -316,7 +316,7 @@ def environment(ours: Mapping[str, str], home: str, configuration: str, remote: 
 
 
 def _ssh_command(remote: GitRemote) -> str:
-    """ssh that asks nothing, forwards nothing, and talks to known hosts only."""
+    """An ssh that asks nothing, forwards nothing, and talks to known hosts only."""
     options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ClearAllForwardings=yes", "ConnectTimeout=15"]
     if remote.known_hosts is not None:
         options += [f"UserKnownHostsFile={remote.known_hosts}", "GlobalKnownHostsFile=/dev/null"]

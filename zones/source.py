@@ -9,6 +9,9 @@ inside the root alone. What decides whether a zone changed is `Candidate.identit
 Limits: names that are not UTF-8 can't be given to the engine and are refused where files are listed.
 """
 
+# Names are text here, as $INCLUDE and the engine have them; a Path would resolve links before they are judged.
+# ruff: noqa: PTH100, PTH116
+
 from __future__ import annotations
 
 import errno
@@ -259,8 +262,7 @@ def _entry(item: os.DirEntry[str], real_root: str) -> Entry:
 
 
 class NamedFile(Directory):
-    """Blobs of one zone file that the operator named: itself wherever its links lead, and what it includes below its
-    root."""
+    """Blobs of one zone file that the operator named: itself wherever its links lead, its includes below the root."""
 
     def __init__(self, file: str, root: str, now: int, *, limits: ReadLimits = DEFAULT_LIMITS) -> None:
         super().__init__(root, now, limits=limits)

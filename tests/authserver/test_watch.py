@@ -176,7 +176,7 @@ def test_nobody_is_called_after_unwatch_or_close(file: Path) -> None:
         calls: list[int] = []
         watch = watcher.watch(file, lambda: calls.append(1))
         await watcher.armed()
-        file.write_text("x")
+        file.write_text("x")  # noqa: ASYNC240 - the storm
         await asyncio.sleep(0.02)
         watcher.unwatch(watch)
         await asyncio.sleep(0.15)

@@ -98,8 +98,33 @@ def test_refs_that_are_taken(ref: str, full: str) -> None:
 
 @pytest.mark.parametrize(
     "ref",
-    ["", "-x", "a b", "a..b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\", "/a", "a/", "a//b", ".a", "a/.b", "a.lock"]
-    + ["a.lock/b", "a.", "@", "a@{1}", "a\nb", "a\x7f", "a/-b", "é\udce9"],
+    [
+        "",
+        "-x",
+        "a b",
+        "a..b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "a*",
+        "a[",
+        "a\\",
+        "/a",
+        "a/",
+        "a//b",
+        ".a",
+        "a/.b",
+        "a.lock",
+        "a.lock/b",
+        "a.",
+        "@",
+        "a@{1}",
+        "a\nb",
+        "a\x7f",
+        "a/-b",
+        "é\udce9",
+    ],
 )
 def test_refs_that_are_refused(ref: str) -> None:
     with pytest.raises(GitRefusedError) as caught:
