@@ -389,7 +389,7 @@ class Publisher:
             lasts = {key: history.last_published(tx, *key) for key in by_key}
             keys = {key: store.load(tx, *key) for key in by_key}
             known = [one for own in keys.values() for one in own]
-            self.handles.update(introduction.handles(tx, self.state.vault, known))
+            self.handles.update(introduction.usable_handles(tx, self.state.vault, known))
         pairs: dict[ZoneKey, dict[str, history.Image]] = {}
         for image in images:
             pairs.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image

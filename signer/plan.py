@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine import SigningKey, SigningPlan, Version
+from engine import SigningKey, SigningPlan, Version, name_to_text
 from keys.ds import cdnskey_rdatas, cds_rdatas
+from keys.errors import KeySetError, PrivateKeyError
 from keys.policy import Policy
 from keys.states import Goal, Key, RecordKind
 from signer.sources import unsigned
@@ -85,14 +86,28 @@ def soa_edit(version: Version, serial: int) -> Edit:
 
 
 def signing_plan(keys: Sequence[Key], handles: Mapping[str, SigningKey], policy: Policy, now: int) -> SigningPlan:
-    """Who signs what, from when to when (RFC 6781 section 4.4.2): inception lies back for clocks that are behind."""
+    """Who signs what, from when to when (RFC 6781 section 4.4.2): inception lies back for clocks that are behind.
+
+    Raises PrivateKeyError when a key that is to sign has no handle, KeySetError when nobody signs.
+    """
+    signers = [key for key in keys if signs_keys(key) or signs_zone(key)]
+    if not any(map(signs_keys, signers)) or not any(map(signs_zone, signers)):
+        zone = name_to_text(keys[0].origin) if keys else "the zone"
+        raise KeySetError(zone, "no key signs the zone, or none signs the keys")
     return SigningPlan(
-        [(handles[key.id], signs_keys(key), signs_zone(key)) for key in keys if signs_keys(key) or signs_zone(key)],
+        [(_handle(handles, key), signs_keys(key), signs_zone(key)) for key in signers],
         inception=now - policy.inception_offset,
         expiration=now + policy.validity,
         jitter=policy.jitter,
         carry_until=now + policy.refresh,
     )
+
+
+def _handle(handles: Mapping[str, SigningKey], key: Key) -> SigningKey:
+    try:
+        return handles[key.id]
+    except KeyError:
+        raise PrivateKeyError(key.id, f"tag {key.tag} has no signing handle: its private part did not open") from None
 
 
 def signs_keys(key: Key) -> bool:

@@ -25,8 +25,3 @@ def next_refresh(earliest_expiration: int | None, policy: Policy, now: int) -> i
     if earliest_expiration is None:
         return None
     return max(now, earliest_expiration - policy.refresh + batch_interval(policy))
-
-
-def is_expiring(earliest_expiration: int | None, now: int) -> bool:
-    """Whether a signature has expired: renewing has failed for days, and validators fail now."""
-    return earliest_expiration is not None and earliest_expiration <= now

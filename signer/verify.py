@@ -25,22 +25,18 @@ def before_live(signed: SignedVersion) -> Verdict:
     return Verdict(tuple(check.from_engine(signed.check())))
 
 
-def advance_sealing(signed: SignedVersion, budget_us: int) -> Verdict:
-    """Make, then verify signatures for about `budget_us`, and seal when all are: call again while not complete.
+def before_sealed(signed: SignedVersion, budget_us: int) -> Verdict:
+    """Make, then verify signatures for about `budget_us`; call again while it is not complete.
 
-    A wrong signature is held: the version stays open, so that no transfer shows it.
+    Complete and not held, the signatures may be persisted and the version sealed. Held, it stays open, so that no
+    transfer shows a wrong signature.
     """
-    if signed.is_sealed:
-        return Verdict()
     try:
-        if not signed.make(budget_us) or not signed.verify(budget_us):
-            return Verdict(is_complete=False)
-        signed.seal()
+        return Verdict(is_complete=signed.make(budget_us) and signed.verify(budget_us))
     except SignatureError as error:
         return Verdict((_held(signed, "signature-wrong", str(error)),))
     except EngineError as error:
         return Verdict((_held(signed, "signature-missing", str(error)),))
-    return Verdict()
 
 
 def _held(signed: SignedVersion, rule: str, message: str) -> Finding:
