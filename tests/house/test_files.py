@@ -48,7 +48,8 @@ def test_a_module_s_first_sentence_says_what_it_holds(path):
 
 
 def test_every_rust_file_says_what_it_holds():
-    silent = [str(path) for path in (ROOT / "engine/src").rglob("*.rs") if not path.read_text().startswith("//!")]
+    sources = [path for path in (ROOT / "engine/src").rglob("*.rs") if path.name != "tests.rs"]
+    silent = [str(path) for path in sources if not path.read_text().startswith("//!")]
     assert silent == []
 
 
