@@ -1,8 +1,7 @@
 """Private keys: made, sealed for the store, opened into signing handles. No other file touches a private part.
 
 Sealed is: PKCS#8 DER, and with a passphrase encrypted by AES-256-GCM under one key that scrypt makes of it, bound to
-the key's id. One derivation for the whole store, because PKCS#8's own encryption derives anew for each key, which for
-ten thousand zones is minutes at every start.
+the key's id (docs/adr/private-keys-under-one-derivation.md).
 """
 
 import json
