@@ -47,11 +47,17 @@ PACKS: Final = 40
 FAILURES: Final = (
     (r"host key verification failed|no .* host key is known", "git-host-key"),
     (r"authentication failed|permission denied|could not read (username|password)|access denied", "git-authentication"),
-    (r"file size limit|file too large|no space left", "git-too-large"),
+    (r"no space left|disk quota", "git-no-space"),
+    (r"file size limit|file too large|signal 25", "git-too-large"),
     (r"fsck error|invalid .*object|error in object", "git-malformed"),
     (r"couldn't find remote ref", "git-ref-missing"),
 )
 """What git says when it fails, and the rule id of it; everything else is `git-unreachable`."""
+
+LASTING: Final = frozenset(
+    {"git-rewritten", "git-empty", "git-path-missing", "git-too-many-entries", "git-too-large", "git-malformed"}
+)
+"""What is wrong with a tip as long as it is the tip; it is said again without fetching it again."""
 
 DAMAGE: Final = re.compile(
     r"not a git repository|is corrupt|loose object|bad object|bad config|unable to (read|parse)|"
@@ -103,8 +109,7 @@ class GitCache:
             {"PATH": os.defpath, **ours}, str(self._home), str(self._configuration), remote
         )
         self._accepted: tuple[str, str] | None = None
-        self._refused: GitRewrittenError | None = None
-        self._refused_tip = ""
+        self._refused: tuple[tuple[str, str | None], GitError] | None = None
 
     async def poll(self, served: str | None) -> Snapshot | None:
         """The files of the remote's tip, None if that was accepted before; `served` is the commit taken last.
@@ -116,12 +121,14 @@ class GitCache:
         tip = await self._tip()
         if self._accepted is not None and self._accepted == (tip, served):
             return None
-        if self._refused is not None and self._refused_tip == tip and self._refused.served == served:
-            raise self._refused
-        await self._fetch()
-        commit = await self._commit()
-        await self._check_rewrite(served, commit, tip)
-        return Snapshot(self.remote, tip, commit, await self._entries(commit))
+        if self._refused is not None and self._refused[0] == (tip, served):
+            raise self._refused[1]
+        try:
+            return await self._snapshot(tip, served)
+        except GitError as error:
+            if error.rule in LASTING:
+                self._refused = (tip, served), error
+            raise
 
     def accept(self, snapshot: Snapshot) -> None:
         """Note that a snapshot was handled and its commit recorded as the one that serves."""
@@ -140,6 +147,12 @@ class GitCache:
             subject = str(found.message).split("\n", 1)[0]
             author = f"{found.author.name} <{found.author.email}>"
             return CommitFacts(commit, shown_text(author), int(found.committed_date), shown_text(subject))
+
+    async def _snapshot(self, tip: str, served: str | None) -> Snapshot:
+        await self._fetch()
+        commit = await self._commit()
+        await self._check_rewrite(served, commit)
+        return Snapshot(self.remote, tip, commit, await self._entries(commit))
 
     async def _prepare(self) -> None:
         """A cache that is there and has no leftovers, and git's configuration file as it has to be."""
@@ -193,7 +206,7 @@ class GitCache:
             raise GitError(self.remote.url, "git-ref-missing", f"{self.remote.ref} is not a commit")
         return commit
 
-    async def _check_rewrite(self, served: str | None, commit: str, tip: str) -> None:
+    async def _check_rewrite(self, served: str | None, commit: str) -> None:
         """Raise GitRewrittenError unless the commit comes after the one that serves, or the policy is to follow."""
         if served is None or served == commit or not git.OBJECT_ID.fullmatch(served):
             return
@@ -204,7 +217,6 @@ class GitCache:
             return
         error = GitRewrittenError(self.remote.url, served, commit)
         if self.remote.on_rewrite == "hold":
-            self._refused, self._refused_tip = error, tip
             raise error
         log.warning("%s: followed, as configured", error)
 
@@ -332,12 +344,9 @@ class BlobReader:
             raise ValueError("git has no pipes")
         process.stdin.write(entry.object_id.encode() + b"\n")
         pipe = _Pipe(process.stdout.fileno(), deadline)
-        header = git.parse_object_header(pipe.line())
-        if header != (entry.object_id, "blob", entry.size):
-            raise ValueError("git has not what the tree says")
-        octets = pipe.exactly(header[2])
-        pipe.exactly(1)
-        return octets
+        header = git.object_header(entry)
+        answer = pipe.exactly(header, len(header) + (entry.size or 0) + 1)
+        return bytes(memoryview(answer)[len(header) : -1])
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -363,20 +372,14 @@ class _Pipe:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN | select.POLLHUP)
 
-    def line(self) -> bytes:
-        """A line without its end; only headers are read so, which are short."""
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            line += self._some(1)
-            if len(line) > 200:
-                raise ValueError("git answered no header")
-        return bytes(line[:-1])
-
-    def exactly(self, size: int) -> bytes:
+    def exactly(self, header: bytes, size: int) -> bytearray:
+        """So many octets that begin with this header; anything else ends the reading at once."""
         octets = bytearray()
         while len(octets) < size:
             octets += self._some(min(size - len(octets), 1 << 20))
-        return bytes(octets)
+            if not octets.startswith(header[: len(octets)]):
+                raise ValueError("git has not what the tree says")
+        return octets
 
     def _some(self, size: int) -> bytes:
         left = self._deadline - time.monotonic()

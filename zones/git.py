@@ -376,12 +376,9 @@ def parse_tree(records: Iterator[bytes]) -> Iterator[TreeEntry]:
         yield TreeEntry(mode, kind, _id(object_id), octets, name.decode("utf-8", "surrogateescape"))
 
 
-def parse_object_header(line: bytes) -> tuple[str, str, int] | None:
-    """(id, kind, size) of a header of `cat-file --batch`; None where the object is missing."""
-    words = line.decode("ascii", "replace").split()
-    if len(words) != 3 or not words[2].isdigit() or not OBJECT_ID.fullmatch(words[0]):
-        return None
-    return words[0], words[1], int(words[2])
+def object_header(entry: TreeEntry) -> bytes:
+    """What `cat-file --batch` writes before a blob's octets; one newline follows them."""
+    return f"{entry.object_id} {entry.kind} {entry.size}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)

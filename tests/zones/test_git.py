@@ -15,7 +15,7 @@ from zones.git import (
     git_remote,
     ls_remote_arguments,
     ls_tree_arguments,
-    parse_object_header,
+    object_header,
     parse_tip,
     parse_tree,
     tree_of_folder,
@@ -193,10 +193,8 @@ def test_names_in_trees_come_back_exact(name: bytes) -> None:
     assert entry.name.encode("utf-8", "surrogateescape") == name
 
 
-def test_headers_of_objects() -> None:
-    assert parse_object_header(f"{ID} blob 12".encode()) == (ID, "blob", 12)
-    for line in (f"{ID} missing", "", f"{ID} blob x", f"{ID} blob 1 2", "x blob 1"):
-        assert parse_object_header(line.encode()) is None
+def test_the_header_of_a_blob() -> None:
+    assert object_header(TreeEntry("100644", "blob", ID, 12, "db.a")) == f"{ID} blob 12\n".encode()
 
 
 def test_the_configured_folder_has_to_be_one() -> None:
