@@ -42,14 +42,12 @@ def introduce(
 
 
 def served(tx: store.Transaction, keys: Iterable[Key], now: int) -> list[Key]:
-    """The keys, those never served before marked as first served now: call it when the version is live."""
-    marked = []
-    for key in keys:
-        if key.active_at is None:
-            key = replace(key, active_at=now)  # noqa: PLW2901 (the list wants the marked one)
-            store.update_states(tx, key, "first served", now)
-        marked.append(key)
-    return marked
+    """The keys, those never served before marked as first served now.
+
+    Call it when every server of the zone can have them: waiting times start here, and what a secondary does not have
+    yet is not served. Only the mark is written, so `keys` may be as they were when the version was planned.
+    """
+    return [key if key.active_at is not None else _mark_served(tx, key, now) for key in keys]
 
 
 def advance(tx: store.Transaction, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Progress:
@@ -105,6 +103,11 @@ def _handle_or_none(tx: store.Transaction, vault: private.Vault, key: Key) -> Si
         return private.signing_keys(tx, vault, [key])[key.id]
     except PrivateKeyError:
         return None
+
+
+def _mark_served(tx: store.Transaction, key: Key, now: int) -> Key:
+    store.mark_served(tx, key, now)
+    return store.load_key(tx, key.id) or replace(key, active_at=now)
 
 
 def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:

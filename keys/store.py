@@ -110,6 +110,13 @@ def update_states(tx: Transaction, key: Key, reason: str, now: int) -> None:
     _save_states(tx, key, changed, reason, now)
 
 
+def mark_served(tx: Transaction, key: Key, now: int) -> None:
+    """Note when a key was first served; the first note counts."""
+    marked = tx.execute("UPDATE keys SET active_at = ? WHERE id = ? AND active_at IS NULL", (now, key.id))
+    if marked.rowcount:
+        _note(tx, key, now, "key", "served", "first served")
+
+
 def pkcs8(tx: Transaction, key_id: str) -> bytes:
     """The sealed private part of a key, for `private.Vault.open`. Raises KeyError."""
     row = tx.execute("SELECT octets FROM key_private WHERE key_id = ?", (key_id,)).fetchone()
@@ -154,10 +161,7 @@ def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
 
 def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
     """Delete one key with its private part; its history stays and says why."""
-    tx.execute(
-        "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, 'key', 'deleted', ?)",
-        (key.id, now, reason),
-    )
+    _note(tx, key, now, "key", "deleted", reason)
     tx.execute("DELETE FROM keys WHERE id = ?", (key.id,))
 
 
@@ -197,10 +201,14 @@ def _save_states(tx: Transaction, key: Key, states: Mapping[RecordKind, Standing
             "INSERT OR REPLACE INTO key_states (key_id, kind, state, since) VALUES (?, ?, ?, ?)",
             (key.id, kind, standing.state, standing.since),
         )
-        tx.execute(
-            "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, ?, ?, ?)",
-            (key.id, now, kind, standing.state, reason),
-        )
+        _note(tx, key, now, kind, standing.state, reason)
+
+
+def _note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: str) -> None:
+    tx.execute(
+        "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, ?, ?, ?)",
+        (key.id, now, kind, state, reason),
+    )
 
 
 def _row(key: Key) -> tuple[object, ...]:

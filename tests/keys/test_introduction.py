@@ -67,6 +67,16 @@ def test_waiting_starts_with_the_first_answer_not_with_the_decision(tx: sqlite3.
     assert store.load(tx, *ZONE) == later.keys
 
 
+def test_a_mark_leaves_later_moves_alone(tx: sqlite3.Connection) -> None:
+    old = introduction.introduce(tx, private.PlainVault(), [ZONE], DEFAULT, NOW)[ZONE]
+    introduction.served(tx, old, NOW + 5)
+    late = introduction.advance(tx, store.load(tx, *ZONE), DEFAULT, TTLS, NOW + 10**6).keys
+    assert introduction.served(tx, old, NOW + 10**6) == late
+    assert store.load(tx, *ZONE) == late
+    marks = [line for line in store.history(tx, old[0].id) if line[1] == "key"]
+    assert marks == [(NOW + 5, "key", "served", "first served")]
+
+
 def test_a_taken_tag_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeysError, match="no unused key tag"):
         introduction.new_csk(ZONE, DEFAULT, NOW, frozenset(range(65536)))
