@@ -174,7 +174,8 @@ class Endpoint:
         host, colon, port = text.rpartition(":")
         if self.default_port is not None and (not colon or _is_ip(text) or text.endswith("]")):
             host, port = text, str(self.default_port)
-        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if host.startswith("[") and host.endswith("]") and _is_ip(host[1:-1]):
+            host = host[1:-1]
         if not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535 or len(port) > 5:
             raise ValueError(f"'{text}' is not {self.accepts}")
         if not _is_ip(host) and not re.fullmatch(r"[A-Za-z0-9._-]*", host):
