@@ -1,0 +1,672 @@
+//! DNS messages: queries parsed in bounds, responses written with compression and truncation (RFC 1035 section 4, RFC 6891).
+//!
+//! A response is written into a buffer the caller lends; an RRset that does not fit is rolled back whole, and what
+//! that means (TC, or left out) is the caller's to say.
+
+use crate::name;
+use crate::rdata::{self, Compression};
+
+/// Octets of the message header.
+pub const HEADER: usize = 12;
+/// What we offer and what we send at most over UDP by default (DNS flag day 2020; the manual says why).
+pub const UDP_SIZE: u16 = 1232;
+
+/// Numbers of the types the engine itself looks at.
+#[allow(missing_docs)]
+pub mod rrtype {
+    pub const A: u16 = 1;
+    pub const NS: u16 = 2;
+    pub const CNAME: u16 = 5;
+    pub const SOA: u16 = 6;
+    pub const PTR: u16 = 12;
+    pub const MX: u16 = 15;
+    pub const TXT: u16 = 16;
+    pub const AAAA: u16 = 28;
+    pub const SRV: u16 = 33;
+    pub const DNAME: u16 = 39;
+    pub const OPT: u16 = 41;
+    pub const DS: u16 = 43;
+    pub const RRSIG: u16 = 46;
+    pub const NSEC: u16 = 47;
+    pub const DNSKEY: u16 = 48;
+    pub const NSEC3: u16 = 50;
+    pub const NSEC3PARAM: u16 = 51;
+    pub const CDS: u16 = 59;
+    pub const CDNSKEY: u16 = 60;
+    pub const TSIG: u16 = 250;
+    pub const IXFR: u16 = 251;
+    pub const AXFR: u16 = 252;
+    pub const MAILB: u16 = 253;
+    pub const MAILA: u16 = 254;
+    pub const ANY: u16 = 255;
+}
+
+/// Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9).
+#[allow(missing_docs)]
+pub mod rcode {
+    pub const NOERROR: u16 = 0;
+    pub const FORMERR: u16 = 1;
+    pub const SERVFAIL: u16 = 2;
+    pub const NXDOMAIN: u16 = 3;
+    pub const NOTIMP: u16 = 4;
+    pub const REFUSED: u16 = 5;
+    pub const YXDOMAIN: u16 = 6;
+    pub const BADVERS: u16 = 16;
+}
+
+/// Header bits in the second 16 bits of a message.
+#[allow(missing_docs)]
+pub mod flag {
+    pub const QR: u16 = 0x8000;
+    pub const AA: u16 = 0x0400;
+    pub const TC: u16 = 0x0200;
+    pub const RD: u16 = 0x0100;
+    pub const CD: u16 = 0x0010;
+}
+
+/// Opcodes.
+#[allow(missing_docs)]
+pub mod opcode {
+    pub const QUERY: u8 = 0;
+    pub const NOTIFY: u8 = 4;
+    pub const UPDATE: u8 = 5;
+}
+
+/// Class IN.
+pub const CLASS_IN: u16 = 1;
+/// Class ANY.
+pub const CLASS_ANY: u16 = 255;
+
+fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+    let pair = octets.get(at..at + 2)?;
+    Some(u16::from_be_bytes(pair.try_into().ok()?))
+}
+
+fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
+    let quad = octets.get(at..at + 4)?;
+    Some(u32::from_be_bytes(quad.try_into().ok()?))
+}
+
+/// A query's EDNS (RFC 6891 section 6.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Edns<'a> {
+    /// The requestor's UDP payload size; values below 512 count as 512 (section 6.2.3).
+    pub size: u16,
+    /// EDNS version.
+    pub version: u8,
+    /// DO (RFC 3225).
+    pub dnssec_ok: bool,
+    /// The options as they came.
+    pub options: &'a [u8],
+}
+
+/// A parsed query: header, one question, EDNS.
+#[derive(Debug)]
+pub struct Query<'a> {
+    /// The whole message.
+    pub octets: &'a [u8],
+    /// The message id.
+    pub id: u16,
+    /// The second 16 bits of the header.
+    pub flags: u16,
+    /// The question's name as it came.
+    pub qname: &'a [u8],
+    /// The question's type.
+    pub qtype: u16,
+    /// The question's class.
+    pub qclass: u16,
+    /// Where the question section ends.
+    pub question_end: usize,
+    /// EDNS, if the query has it.
+    pub edns: Option<Edns<'a>>,
+    /// The message ends with a TSIG record (RFC 8945).
+    pub has_tsig: bool,
+}
+
+/// Why octets are no query we parse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Too short for a header, or a response: said nothing to, so that two servers never answer each other.
+    Silent,
+    /// A header, and something wrong behind it.
+    FormErr,
+}
+
+impl<'a> Query<'a> {
+    /// The opcode.
+    #[must_use]
+    pub fn opcode(&self) -> u8 {
+        opcode_of(self.flags)
+    }
+
+    /// DO is set.
+    #[must_use]
+    pub fn dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+
+    /// What the client takes over UDP.
+    #[must_use]
+    pub fn udp_size(&self) -> u16 {
+        self.edns.map_or(512, |edns| edns.size)
+    }
+
+    /// Parse a message that asks something.
+    ///
+    /// # Errors
+    /// `Silent` for what must not be answered, `FormErr` for what can be.
+    pub fn parse(octets: &'a [u8]) -> Result<Self, Malformed> {
+        let flags = u16_at(octets, 2).filter(|_| octets.len() >= HEADER).ok_or(Malformed::Silent)?;
+        if flags & flag::QR != 0 {
+            return Err(Malformed::Silent);
+        }
+        Self::parse_body(octets, flags).ok_or(Malformed::FormErr)
+    }
+
+    fn parse_body(octets: &'a [u8], flags: u16) -> Option<Self> {
+        if u16_at(octets, 4)? != 1 {
+            return None;
+        }
+        let rest = octets.get(HEADER..)?;
+        // A compressed qname has nothing before it to point to (RFC 1035 section 4.1.4).
+        let qname = rest.get(..name::length(rest)?)?;
+        let after = HEADER + qname.len();
+        let mut query = Query {
+            octets,
+            id: u16_at(octets, 0)?,
+            flags,
+            qname,
+            qtype: u16_at(octets, after)?,
+            qclass: u16_at(octets, after + 2)?,
+            question_end: after + 4,
+            edns: None,
+            has_tsig: false,
+        };
+        query.parse_records()?;
+        Some(query)
+    }
+
+    fn parse_records(&mut self) -> Option<()> {
+        let skipped = usize::from(u16_at(self.octets, 6)?) + usize::from(u16_at(self.octets, 8)?);
+        let additional = usize::from(u16_at(self.octets, 10)?);
+        let mut at = self.question_end;
+        for _ in 0..skipped {
+            at = RecordHead::parse(self.octets, at)?.end;
+        }
+        for _ in 0..additional {
+            if self.has_tsig {
+                // TSIG is the last record of all (RFC 8945 section 5.1).
+                return None;
+            }
+            let head = RecordHead::parse(self.octets, at)?;
+            match head.rtype {
+                rrtype::OPT => self.take_opt(at, &head)?,
+                rrtype::TSIG => self.has_tsig = true,
+                _ => {}
+            }
+            at = head.end;
+        }
+        (at == self.octets.len()).then_some(())
+    }
+
+    fn take_opt(&mut self, at: usize, head: &RecordHead) -> Option<()> {
+        // One OPT at most, owned by the root (RFC 6891 sections 6.1.1 and 6.1.2).
+        if self.edns.is_some() || self.octets.get(at) != Some(&0) {
+            return None;
+        }
+        let options = self.octets.get(head.rdata..head.end)?;
+        check_options(options)?;
+        let [_, version, flags, _] = head.ttl.to_be_bytes();
+        self.edns =
+            Some(Edns { size: head.class.max(512), version, dnssec_ok: flags & 0x80 != 0, options });
+        Some(())
+    }
+}
+
+/// The opcode in header bits.
+#[must_use]
+pub fn opcode_of(flags: u16) -> u8 {
+    u8::try_from((flags >> 11) & 15).unwrap_or(0)
+}
+
+fn check_options(options: &[u8]) -> Option<()> {
+    let mut at = 0;
+    while at < options.len() {
+        at += 4 + usize::from(u16_at(options, at + 2)?);
+    }
+    (at == options.len()).then_some(())
+}
+
+struct RecordHead {
+    rtype: u16,
+    class: u16,
+    ttl: u32,
+    rdata: usize,
+    end: usize,
+}
+
+impl RecordHead {
+    fn parse(octets: &[u8], at: usize) -> Option<Self> {
+        let fixed = skip_name(octets, at)?;
+        let rdata = fixed + 10;
+        let end = rdata + usize::from(u16_at(octets, fixed + 8)?);
+        (end <= octets.len()).then_some(())?;
+        Some(Self { rtype: u16_at(octets, fixed)?, class: u16_at(octets, fixed + 2)?, ttl: u32_at(octets, fixed + 4)?, rdata, end })
+    }
+}
+
+fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *octets.get(at)? {
+            0 => return Some(at + 1),
+            len @ 1..=63 => at += 1 + usize::from(len),
+            192..=255 => return (at + 2 <= octets.len()).then_some(at + 2),
+            _ => return None,
+        }
+    }
+}
+
+/// The sections a record can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// ANSWER.
+    Answer,
+    /// AUTHORITY.
+    Authority,
+    /// ADDITIONAL.
+    Additional,
+}
+
+/// A place in a half-written response to roll back to.
+#[derive(Clone, Copy)]
+pub struct Mark {
+    len: usize,
+    counts: [u16; 3],
+    entries: usize,
+}
+
+const ENTRIES: usize = 96;
+
+/// Names written so far, by suffix: where each stands and a hash of its octets.
+struct Suffixes {
+    hashes: [u32; ENTRIES],
+    places: [u16; ENTRIES],
+    count: usize,
+}
+
+/// Writes one response.
+pub struct Writer<'a> {
+    out: &'a mut [u8],
+    len: usize,
+    limit: usize,
+    counts: [u16; 3],
+    suffixes: Suffixes,
+}
+
+/// Does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl<'a> Writer<'a> {
+    /// A response to `query`: its header (id, opcode, RD and CD as asked, QR set) and question are written, and room for
+    /// `reserve` octets is kept at the end (for OPT).
+    ///
+    /// # Errors
+    /// The question itself does not fit.
+    pub fn answering(query: &Query<'_>, out: &'a mut [u8], limit: usize, reserve: usize) -> Result<Self, Full> {
+        let limit = limit.min(out.len()).checked_sub(reserve).ok_or(Full)?;
+        let suffixes = Suffixes { hashes: [0; ENTRIES], places: [0; ENTRIES], count: 0 };
+        let mut writer = Self { out, len: 0, limit, counts: [0; 3], suffixes };
+        let flags = flag::QR | (query.flags & (0x7800 | flag::RD | flag::CD));
+        writer.put(&query.id.to_be_bytes())?;
+        writer.put(&flags.to_be_bytes())?;
+        writer.put(&[0, 1, 0, 0, 0, 0, 0, 0])?;
+        writer.put(query.octets.get(HEADER..query.question_end).ok_or(Full)?)?;
+        writer.remember(query.qname, HEADER);
+        Ok(writer)
+    }
+
+    /// Set header bits.
+    pub fn set_flags(&mut self, bits: u16) {
+        let [high, low] = bits.to_be_bytes();
+        if let Some([_, _, first, second, ..]) = self.out.get_mut(..4) {
+            *first |= high;
+            *second |= low;
+        }
+    }
+
+    /// The low four bits of the response code.
+    pub fn set_rcode(&mut self, rcode: u16) {
+        if let Some(place) = self.out.get_mut(3) {
+            *place = (*place & 0xf0) | u8::try_from(rcode & 15).unwrap_or(0);
+        }
+    }
+
+    /// Octets written so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether a section has no record yet.
+    #[must_use]
+    pub fn is_empty(&self, section: Section) -> bool {
+        self.counts.get(section as usize).is_none_or(|count| *count == 0)
+    }
+
+    /// How many octets are still free.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.len)
+    }
+
+    /// Here.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { len: self.len, counts: self.counts, entries: self.suffixes.count }
+    }
+
+    /// Forget what was written since `mark`.
+    pub fn roll_back(&mut self, mark: Mark) {
+        self.len = mark.len;
+        self.counts = mark.counts;
+        self.suffixes.count = mark.entries;
+    }
+
+    fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
+        let end = self.len + octets.len();
+        if end > self.limit {
+            return Err(Full);
+        }
+        self.out.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(octets);
+        self.len = end;
+        Ok(())
+    }
+
+    /// Write owner, type, class IN and TTL, and keep room for RDLENGTH; returns where the rdata begins.
+    fn open(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32) -> Result<usize, Full> {
+        self.name(owner)?;
+        let [t0, t1] = rtype.to_be_bytes();
+        let [l0, l1, l2, l3] = ttl.to_be_bytes();
+        self.put(&[t0, t1, 0, 1, l0, l1, l2, l3, 0, 0])?;
+        if let Some(count) = self.counts.get_mut(section as usize) {
+            *count = count.checked_add(1).ok_or(Full)?;
+        }
+        Ok(self.len)
+    }
+
+    fn close(&mut self, rdata: usize) -> Result<(), Full> {
+        let length = u16::try_from(self.len - rdata).map_err(|_| Full)?;
+        self.out.get_mut(rdata - 2..rdata).ok_or(Full)?.copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    /// Write one record of class IN; its rdata's names are compressed where RFC 3597 section 4 lets them be.
+    ///
+    /// # Errors
+    /// It does not fit; the caller rolls back.
+    pub fn record(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
+        let start = self.open(section, owner, rtype, ttl)?;
+        match rdata::compression(rtype) {
+            Compression::None => self.put(rdata)?,
+            Compression::NameAt(fixed) => {
+                let (head, host) = rdata.split_at_checked(usize::from(fixed)).ok_or(Full)?;
+                self.put(head)?;
+                self.name(host)?;
+            }
+            Compression::TwoNames => {
+                let (first, rest) = rdata.split_at_checked(name::length(rdata).ok_or(Full)?).ok_or(Full)?;
+                let (second, tail) = rest.split_at_checked(name::length(rest).ok_or(Full)?).ok_or(Full)?;
+                self.name(first)?;
+                self.name(second)?;
+                self.put(tail)?;
+            }
+        }
+        self.close(start)
+    }
+
+    /// Write one record whose rdata comes in pieces that are not compressed.
+    ///
+    /// # Errors
+    /// It does not fit; the caller rolls back.
+    pub fn record_of_parts(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, parts: &[&[u8]]) -> Result<(), Full> {
+        let start = self.open(section, owner, rtype, ttl)?;
+        for part in parts {
+            self.put(part)?;
+        }
+        self.close(start)
+    }
+
+    /// Write a name, as a pointer to an equal one written before where there is one (RFC 1035 section 4.1.4).
+    ///
+    /// Only names equal octet for octet are shared, so that the case of rdata survives; an owner equal to the
+    /// question but for case takes the question's.
+    fn name(&mut self, wire: &[u8]) -> Result<(), Full> {
+        let question = self.out.get(HEADER..HEADER + wire.len());
+        if wire.len() > 2 && question.is_some_and(|asked| name::equal(asked, wire)) && self.len > HEADER + wire.len() {
+            return self.put(&[0xc0, 12]);
+        }
+        let mut hashes = [0_u32; 128];
+        let labels = suffix_hashes(wire, &mut hashes);
+        let mut at = 0;
+        for hash in hashes.iter().take(labels).rev() {
+            let suffix = wire.get(at..).ok_or(Full)?;
+            if let Some(place) = self.find(*hash, suffix) {
+                return self.put(&(0xc000 | place).to_be_bytes());
+            }
+            self.add(*hash, self.len);
+            let end = 1 + usize::from(*suffix.first().ok_or(Full)?);
+            self.put(suffix.get(..end).ok_or(Full)?)?;
+            at += end;
+        }
+        self.put(&[0])
+    }
+
+    fn remember(&mut self, wire: &[u8], place: usize) {
+        let mut hashes = [0_u32; 128];
+        let labels = suffix_hashes(wire, &mut hashes);
+        let mut at = 0;
+        for hash in hashes.iter().take(labels).rev() {
+            self.add(*hash, place + at);
+            at += 1 + usize::from(wire.get(at).copied().unwrap_or(0));
+        }
+    }
+
+    fn add(&mut self, hash: u32, place: usize) {
+        // A pointer has 14 bits.
+        let Some(place) = u16::try_from(place).ok().filter(|place| *place < 0x4000) else { return };
+        let count = self.suffixes.count;
+        if let (Some(slot), Some(at)) = (self.suffixes.hashes.get_mut(count), self.suffixes.places.get_mut(count)) {
+            *slot = hash;
+            *at = place;
+            self.suffixes.count += 1;
+        }
+    }
+
+    fn find(&self, hash: u32, suffix: &[u8]) -> Option<u16> {
+        let known = self.suffixes.hashes.get(..self.suffixes.count)?;
+        known
+            .iter()
+            .zip(&self.suffixes.places)
+            .find(|(seen, place)| **seen == hash && self.stands_at(usize::from(**place), suffix))
+            .map(|(_, place)| *place)
+    }
+
+    /// Whether the (perhaps compressed) name written at `at` is `suffix`, octet for octet.
+    fn stands_at(&self, mut at: usize, suffix: &[u8]) -> bool {
+        let mut rest = suffix;
+        loop {
+            let Some(&len) = self.out.get(at) else { return false };
+            if len >= 0xc0 {
+                at = usize::from(len & 0x3f) << 8 | usize::from(self.out.get(at + 1).copied().unwrap_or(0));
+                continue;
+            }
+            let end = 1 + usize::from(len);
+            match (self.out.get(at..at + end), rest.get(..end)) {
+                (Some(written), Some(wanted)) if written == wanted => {}
+                _ => return false,
+            }
+            if len == 0 {
+                return true;
+            }
+            at += end;
+            rest = rest.get(end..).unwrap_or(&[]);
+        }
+    }
+
+    /// Write OPT into the room reserved for it and the counts; returns the length of the message.
+    pub fn finish(mut self, opt: Option<&Opt<'_>>) -> usize {
+        self.limit = self.out.len();
+        let mark = self.mark();
+        if let Some(opt) = opt
+            && self.opt(opt).is_err()
+        {
+            self.roll_back(mark);
+        }
+        let [answers, authorities, additionals] = self.counts.map(u16::to_be_bytes);
+        for (place, octets) in [(6, answers), (8, authorities), (10, additionals)] {
+            if let Some(target) = self.out.get_mut(place..place + 2) {
+                target.copy_from_slice(&octets);
+            }
+        }
+        self.len
+    }
+
+    fn opt(&mut self, opt: &Opt<'_>) -> Result<(), Full> {
+        let [s0, s1] = opt.size.to_be_bytes();
+        let extended = u8::try_from(opt.rcode >> 4).unwrap_or(0);
+        let [l0, l1] = u16::try_from(opt.options_len()).map_err(|_| Full)?.to_be_bytes();
+        self.put(&[0, 0, 41, s0, s1, extended, 0, if opt.dnssec_ok { 0x80 } else { 0 }, 0, l0, l1])?;
+        if let Some((code, text)) = opt.error {
+            let length = u16::try_from(2 + text.len()).map_err(|_| Full)?;
+            self.put(&[0, 15])?;
+            self.put(&length.to_be_bytes())?;
+            self.put(&code.to_be_bytes())?;
+            self.put(text.as_bytes())?;
+        }
+        if let Some(count) = self.counts.get_mut(2) {
+            *count += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The OPT record of a response (RFC 6891 section 6.1.2).
+pub struct Opt<'a> {
+    /// What we take over UDP.
+    pub size: u16,
+    /// DO, copied from the query (RFC 3225 section 3).
+    pub dnssec_ok: bool,
+    /// The whole response code; its high bits go here.
+    pub rcode: u16,
+    /// An extended error and its text (RFC 8914).
+    pub error: Option<(u16, &'a str)>,
+}
+
+impl Opt<'_> {
+    fn options_len(&self) -> usize {
+        self.error.map_or(0, |(_, text)| 6 + text.len())
+    }
+
+    /// Octets this record takes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        11 + self.options_len()
+    }
+
+    /// An OPT record is never empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// Hashes of all suffixes of a name, the shortest first; how many.
+fn suffix_hashes(wire: &[u8], hashes: &mut [u32; 128]) -> usize {
+    let mut starts = [0_u8; 128];
+    let mut count = 0;
+    let mut at = 0_usize;
+    while let (Some(&len), Some(start)) = (wire.get(at).filter(|len| **len != 0), starts.get_mut(count)) {
+        *start = u8::try_from(at).unwrap_or(u8::MAX);
+        count += 1;
+        at += 1 + usize::from(len);
+    }
+    let mut hash = 0x811c_9dc5_u32;
+    for (start, slot) in starts.iter().take(count).rev().zip(hashes.iter_mut()) {
+        let start = usize::from(*start);
+        let len = usize::from(wire.get(start).copied().unwrap_or(0));
+        for octet in wire.get(start..=start + len).unwrap_or(&[]) {
+            hash = (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193);
+        }
+        *slot = hash;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::name::{Name, ROOT};
+
+    pub(crate) fn query(qname: &str, qtype: u16) -> Vec<u8> {
+        let mut octets = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        octets.extend_from_slice(&Name::from_text(qname.as_bytes(), ROOT).unwrap());
+        octets.extend(qtype.to_be_bytes());
+        octets.extend([0, 1]);
+        octets
+    }
+
+    #[test]
+    fn a_query_with_edns_is_parsed_and_one_with_two_opts_is_refused() {
+        let mut octets = query("www.Example.org.", 1);
+        octets[11] = 1;
+        let opt = [0, 0, 41, 0x10, 0, 0, 0, 0x80, 0, 0, 0];
+        octets.extend(opt);
+        let parsed = Query::parse(&octets).unwrap();
+        assert!(parsed.dnssec_ok());
+        assert_eq!(parsed.udp_size(), 4096);
+        octets[11] = 2;
+        octets.extend(opt);
+        assert_eq!(Query::parse(&octets).unwrap_err(), Malformed::FormErr);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_never_parsed() {
+        let octets = query("www.example.org.", 1);
+        for len in 0..octets.len() {
+            assert!(Query::parse(&octets[..len]).is_err());
+        }
+        assert!(Query::parse(&octets).is_ok());
+    }
+
+    #[test]
+    fn names_are_compressed_against_the_question_and_each_other() {
+        let octets = query("www.example.org.", 15);
+        let parsed = Query::parse(&octets).unwrap();
+        let mut out = [0; 512];
+        let mut writer = Writer::answering(&parsed, &mut out, 512, 0).unwrap();
+        let start = writer.len();
+        let mut mx = vec![0, 10];
+        mx.extend_from_slice(&Name::from_text(b"mail.example.org.", ROOT).unwrap());
+        writer.record(Section::Answer, parsed.qname, 15, 60, &mx).unwrap();
+        let first = writer.len();
+        assert_eq!(first - start, 12 + 2 + 5 + 2);
+        writer.record(Section::Answer, parsed.qname, 15, 60, &mx).unwrap();
+        assert_eq!(writer.len() - first, 12 + 2 + 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_rolled_back_whole() {
+        let octets = query("www.example.org.", 1);
+        let parsed = Query::parse(&octets).unwrap();
+        let mut out = [0; 64];
+        let mut writer = Writer::answering(&parsed, &mut out, 64, 0).unwrap();
+        let mark = writer.mark();
+        writer.record(Section::Answer, parsed.qname, 1, 60, &[1, 2, 3, 4]).unwrap();
+        assert!(writer.record(Section::Answer, parsed.qname, 1, 60, &[1, 2, 3, 4]).is_err());
+        writer.roll_back(mark);
+        assert_eq!(writer.finish(None), octets.len());
+        assert_eq!(out[6..12], [0; 6]);
+    }
+}
