@@ -2,7 +2,7 @@
 //!
 //! What holds a zone is what named-checkzone 9.18 refuses, but for an in-zone name server without address, which warns
 //! here as in NSD and Knot DNS. Rule ids: `no-soa`, `no-ns`, `multiple-singleton`, `cname-and-other-data`,
-//! `soa-not-at-apex`, `ds-at-apex`, `wildcard-ns`, `wildcard-dname`, `ns-is-cname` (errors); `ttl-differs`, `occluded`,
+//! `soa-not-at-apex`, `ds-at-apex`, `wildcard-ns`, `ns-is-cname` at the apex (errors); `ttl-differs`, `occluded`,
 //! `ns-without-address`, `mx-is-cname`, `srv-is-cname`, `target-without-address` (warnings).
 
 use crate::finding::{Diagnostic, Severity};
@@ -207,7 +207,11 @@ impl<'a> Builder<'a> {
         let beyond = delegated.is_some_and(|node| node.is(is::CUT | is::OCCLUDED));
         match rtype {
             rrtype::NS if is_alias => {
-                self.report(record, "ns-is-cname", Severity::Error, &format!("name server {shown} is an alias (RFC 2181 section 10.3)"));
+                // named-checkzone refuses it at the apex and warns of it at a delegation.
+                let at_apex = name::equal(self.records.owner(record), &self.records.origin);
+                let severity = if at_apex { Severity::Error } else { Severity::Warning };
+                let what = format!("name server {shown} is an alias (RFC 2181 section 10.3)");
+                self.report(record, "ns-is-cname", severity, &what);
             }
             rrtype::NS if !has_address => {
                 self.report(record, "ns-without-address", Severity::Warning, &format!("name server {shown} has no address in the zone"));

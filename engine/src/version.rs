@@ -530,6 +530,24 @@ impl Assembly {
         self.begin_at(at, owner);
     }
 
+    /// Take octets as a chunk that nodes and RRsets are then found in.
+    pub fn lend(&mut self, chunk: Chunk) {
+        self.chunks.push(chunk);
+    }
+
+    /// Begin the node of a name that stands in the first chunk.
+    pub fn begin_lent(&mut self, offset: usize) {
+        let at = At { chunk: 0, offset: u32::try_from(offset).unwrap_or(NONE) };
+        let owner = self.name_of(at).to_vec();
+        self.begin_at(at, &owner);
+    }
+
+    /// Add an RRset whose rdatas stand in the first chunk, each behind its length.
+    pub fn add_lent(&mut self, rtype: u16, ttl: u32, count: u32, offset: usize) {
+        let data = At { chunk: 0, offset: u32::try_from(offset).unwrap_or(NONE) };
+        self.push(Entry { data, ttl, count, rtype });
+    }
+
     /// Begin the node of a name that `previous` has.
     pub fn begin_shared(&mut self, previous: &Version, node: usize) {
         if let Some(shared) = previous.nodes.get(node) {

@@ -1,0 +1,633 @@
+//! A version as it is published: its content and a slot for each signature it is to have.
+//!
+//! Words: a *unit* is what one signature covers, an RRset or a place in the denial chain; a *slot* holds one unit's
+//! signature by one key. A version is *open* until every slot is filled, verified and `seal` was called. A slot once
+//! filled never changes; it is carried over to the next version while octets, TTL, key and validity are the same.
+//!
+//! **Limits:** the keys of a plan are fast ones; others hand in their signatures through `restore`.
+
+use std::cmp::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering as Memory};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::crypto::{PublicKey, SigningKey};
+use crate::denial;
+use crate::message::rrtype;
+use crate::name;
+use crate::rdata;
+use crate::verify;
+use crate::version::{RRset, Version, is};
+
+/// One signature with its validity.
+pub struct Signature {
+    /// From when, Unix seconds.
+    pub inception: u32,
+    /// Until when, Unix seconds.
+    pub expiration: u32,
+    /// The signature's octets.
+    pub octets: Box<[u8]>,
+    verified: AtomicBool,
+}
+
+/// A key of a plan and what it signs.
+pub struct PlanKey {
+    /// The key.
+    pub key: Arc<SigningKey>,
+    /// Signs the apex DNSKEY, CDS and CDNSKEY RRsets.
+    pub signs_keys: bool,
+    /// Signs everything else.
+    pub signs_zone: bool,
+    public: PublicKey,
+}
+
+/// How a version is signed.
+pub struct Plan {
+    /// The keys.
+    pub keys: Vec<PlanKey>,
+    /// Inception of new signatures.
+    pub inception: u32,
+    /// Latest expiration of new signatures.
+    pub expiration: u32,
+    /// How much earlier a signature may expire, by owner and type.
+    pub jitter: u32,
+    /// Signatures of the version before are kept if they expire after this.
+    pub carry_until: u32,
+}
+
+impl Plan {
+    /// A plan of keys given as (key, signs keys, signs zone).
+    ///
+    /// # Errors
+    /// A key's public part is unusable.
+    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4]) -> Result<Self, String> {
+        let [inception, expiration, jitter, carry_until] = times;
+        let keys = keys
+            .into_iter()
+            .map(|(key, signs_keys, signs_zone)| {
+                let public = PublicKey::from_dnskey(key.dnskey())?;
+                Ok(PlanKey { key, signs_keys, signs_zone, public })
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        Ok(Self { keys, inception, expiration, jitter, carry_until })
+    }
+}
+
+type Slot = OnceLock<Arc<Signature>>;
+
+/// A unit: what one signature covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// An RRset, by node and number.
+    RRset(usize, usize),
+    /// The NSEC of a place in the denial chain.
+    Denial(usize),
+}
+
+/// The fixed fields of RRSIG rdata, up to the signer's name (RFC 4034 section 3.1).
+pub type SignatureHead = [u8; 18];
+
+/// A version as it is published.
+pub struct SignedVersion {
+    version: Arc<Version>,
+    plan: Option<Arc<Plan>>,
+    /// Slots of each key, by unit number: RRsets, then places in the chain.
+    slots: Vec<Vec<Slot>>,
+    signer: Vec<u8>,
+    total: usize,
+    made: AtomicUsize,
+    verified: AtomicUsize,
+    cursor: AtomicUsize,
+    verify_cursor: AtomicUsize,
+    earliest: AtomicU32,
+    sealed: AtomicBool,
+    presigned: bool,
+}
+
+/// What one unit's octets are made of when it is signed or compared.
+struct UnitData {
+    owner: Vec<u8>,
+    rtype: u16,
+    ttl: u32,
+    rdatas: Vec<Vec<u8>>,
+}
+
+impl SignedVersion {
+    /// A version to publish; signatures of `previous` that still fit are carried over.
+    #[must_use]
+    pub fn new(version: Arc<Version>, plan: Option<Arc<Plan>>, previous: Option<&Self>) -> Self {
+        let units = version.rrset_count() + version.chain().len();
+        let apex = version.rrset_range(0).len();
+        let slots = plan.iter().flat_map(|plan| &plan.keys).map(|key| {
+            let count = if key.signs_zone { units } else { apex };
+            std::iter::repeat_with(Slot::new).take(count).collect()
+        });
+        let mut signed = Self {
+            signer: name::lower(version.origin()),
+            slots: slots.collect(),
+            presigned: plan.is_none() && version.rrset_at(0, rrtype::RRSIG).is_some(),
+            version,
+            plan,
+            total: 0,
+            made: AtomicUsize::new(0),
+            verified: AtomicUsize::new(0),
+            cursor: AtomicUsize::new(0),
+            verify_cursor: AtomicUsize::new(0),
+            earliest: AtomicU32::new(u32::MAX),
+            sealed: AtomicBool::new(false),
+        };
+        signed.total = signed.count_units();
+        if let Some(previous) = previous {
+            signed.carry_over(previous);
+        }
+        signed
+    }
+
+    /// Its content.
+    #[must_use]
+    pub fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// How it is signed; None when it is served as its source has it.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.plan.as_ref()
+    }
+
+    /// Whether answers can carry proofs, made here or brought by the source.
+    #[must_use]
+    pub fn has_proofs(&self) -> bool {
+        self.plan.is_some() || self.presigned
+    }
+
+    /// Signatures it will have.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Signatures it has.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.made.load(Memory::Acquire)
+    }
+
+    /// Signatures that were verified.
+    #[must_use]
+    pub fn verified(&self) -> usize {
+        self.verified.load(Memory::Acquire)
+    }
+
+    /// Whether nothing in it changes any more.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Memory::Acquire)
+    }
+
+    /// The first expiration of any signature made so far.
+    #[must_use]
+    pub fn earliest_expiration(&self) -> Option<u32> {
+        Some(self.earliest.load(Memory::Acquire)).filter(|earliest| *earliest != u32::MAX)
+    }
+
+    fn keys(&self) -> &[PlanKey] {
+        self.plan.as_ref().map_or(&[], |plan| &plan.keys)
+    }
+
+    /// All units to be signed, in order of nodes; each place of the chain right behind its node's RRsets.
+    fn units_of_node(&self, node: usize) -> impl Iterator<Item = Unit> + '_ {
+        let flags = self.version.node(node).map_or(is::OCCLUDED, |node| node.flags);
+        let place = self.chain_place(node);
+        self.version
+            .rrsets_of(node)
+            .filter(move |rrset| is_signed(flags, rrset.rtype))
+            .map(move |rrset| Unit::RRset(node, rrset.index))
+            .chain(place.map(Unit::Denial))
+    }
+
+    /// The node's own place in the denial chain.
+    #[must_use]
+    pub fn chain_place(&self, node: usize) -> Option<usize> {
+        let place = self.version.node(node)?.chain as usize;
+        (self.version.chain().get(place).copied() == u32::try_from(node).ok()).then_some(place)
+    }
+
+    fn count_units(&self) -> usize {
+        if self.plan.is_none() {
+            return 0;
+        }
+        let zone_keys = self.keys().iter().filter(|key| key.signs_zone).count();
+        let key_keys = self.keys().iter().filter(|key| key.signs_keys).count();
+        let mut total = zone_keys * self.version.chain().len();
+        for node in 0..self.version.nodes().len() {
+            let flags = self.version.node(node).map_or(0, |node| node.flags);
+            for rtype in self.version.rtypes_of(node).filter(|rtype| is_signed(flags, *rtype)) {
+                total += if is_key_type(node, rtype) { key_keys } else { zone_keys };
+            }
+        }
+        total
+    }
+
+    fn number(&self, unit: Unit) -> usize {
+        match unit {
+            Unit::RRset(_, index) => index,
+            Unit::Denial(place) => self.version.rrset_count() + place,
+        }
+    }
+
+    fn node_of(&self, unit: Unit) -> usize {
+        match unit {
+            Unit::RRset(node, _) => node,
+            Unit::Denial(place) => self.version.chain().get(place).map_or(0, |node| *node as usize),
+        }
+    }
+
+    fn rtype_and_ttl(&self, unit: Unit) -> (u16, u32) {
+        match unit {
+            Unit::RRset(_, index) => self.version.rrset_number(index).map_or((0, 0), |rrset| (rrset.rtype, rrset.ttl)),
+            Unit::Denial(_) => (rrtype::NSEC, self.version.negative_ttl()),
+        }
+    }
+
+    fn signs(&self, key: &PlanKey, unit: Unit) -> bool {
+        match unit {
+            Unit::RRset(node, index) => {
+                let rtype = self.version.rrset_number(index).map_or(0, |rrset| rrset.rtype);
+                if is_key_type(node, rtype) { key.signs_keys } else { key.signs_zone }
+            }
+            Unit::Denial(_) => key.signs_zone,
+        }
+    }
+
+    fn slot(&self, key: usize, unit: Unit) -> Option<&Slot> {
+        self.slots.get(key)?.get(self.number(unit))
+    }
+
+    /// Hand over each signature of a unit, made now where missing: the fixed fields, the signer, the octets.
+    ///
+    /// # Errors
+    /// What `each` says.
+    pub fn signatures_of<E>(
+        &self,
+        unit: Unit,
+        mut each: impl FnMut(&SignatureHead, &[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (rtype, ttl) = self.rtype_and_ttl(unit);
+        for (number, key) in self.keys().iter().enumerate() {
+            if !self.signs(key, unit) {
+                continue;
+            }
+            if let Some(signature) = self.signature(number, key, unit) {
+                let head = self.head(key, unit, rtype, ttl, signature.inception, signature.expiration);
+                each(&head, &self.signer, &signature.octets)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn head(&self, key: &PlanKey, unit: Unit, rtype: u16, ttl: u32, inception: u32, expiration: u32) -> SignatureHead {
+        let owner = self.version.name_of(self.node_of(unit));
+        // RFC 4034 section 3.1.3: neither the root nor a leftmost asterisk counts.
+        let labels = name::label_count(owner) - usize::from(name::is_wildcard(owner));
+        let [t0, t1] = rtype.to_be_bytes();
+        let [o0, o1, o2, o3] = ttl.to_be_bytes();
+        let [e0, e1, e2, e3] = expiration.to_be_bytes();
+        let [i0, i1, i2, i3] = inception.to_be_bytes();
+        let [k0, k1] = key.key.key_tag().to_be_bytes();
+        let labels = u8::try_from(labels).unwrap_or(127);
+        [t0, t1, key.key.algorithm(), labels, o0, o1, o2, o3, e0, e1, e2, e3, i0, i1, i2, i3, k0, k1]
+    }
+
+    fn signature(&self, number: usize, key: &PlanKey, unit: Unit) -> Option<&Signature> {
+        let slot = self.slot(number, unit)?;
+        Some(slot.get_or_init(|| {
+            let signature = self.sign(key, unit);
+            self.count(&signature);
+            Arc::new(signature)
+        }))
+    }
+
+    fn count(&self, signature: &Signature) {
+        self.earliest.fetch_min(signature.expiration, Memory::AcqRel);
+        self.made.fetch_add(1, Memory::AcqRel);
+        if signature.verified.load(Memory::Acquire) {
+            self.verified.fetch_add(1, Memory::AcqRel);
+        }
+    }
+
+    fn sign(&self, key: &PlanKey, unit: Unit) -> Signature {
+        let (inception, expiration) = self.validity(unit);
+        let data = self.data(unit);
+        let head = self.head(key, unit, data.rtype, data.ttl, inception, expiration);
+        let mut message = Vec::with_capacity(512);
+        message.extend_from_slice(&head);
+        message.extend_from_slice(&self.signer);
+        for rdata in &data.rdatas {
+            canonical_record(&data, rdata, &mut message);
+        }
+        let octets = key.key.sign(&message).into_boxed_slice();
+        Signature { inception, expiration, octets, verified: AtomicBool::new(false) }
+    }
+
+    fn validity(&self, unit: Unit) -> (u32, u32) {
+        let Some(plan) = &self.plan else { return (0, 0) };
+        let (rtype, _) = self.rtype_and_ttl(unit);
+        let owner = self.version.name_of(self.node_of(unit));
+        let early = if plan.jitter == 0 { 0 } else { spread(owner, rtype) % plan.jitter };
+        (plan.inception, plan.expiration - early)
+    }
+
+    fn data(&self, unit: Unit) -> UnitData {
+        let owner = name::lower(self.version.name_of(self.node_of(unit)));
+        let (rtype, ttl) = self.rtype_and_ttl(unit);
+        let rdatas = match unit {
+            Unit::RRset(_, index) => self
+                .version
+                .rrset_number(index)
+                .map(|rrset| rrset.rdatas().map(<[u8]>::to_vec).collect())
+                .unwrap_or_default(),
+            Unit::Denial(place) => {
+                let mut nsec = Vec::with_capacity(64);
+                denial::nsec_rdata(&self.version, place, &mut nsec);
+                vec![nsec]
+            }
+        };
+        UnitData { owner, rtype, ttl, rdatas }
+    }
+
+    // ------------------------------------------------------------------ carrying over
+
+    fn carry_over(&self, previous: &Self) {
+        let keys = self.keys_carried(previous);
+        if keys.iter().all(Option::is_none) {
+            return;
+        }
+        let (mut node, mut old) = (0, 0);
+        while node < self.version.nodes().len() && old < previous.version.nodes().len() {
+            match self.version.compare_names(node, &previous.version, old) {
+                Ordering::Less => node += 1,
+                Ordering::Greater => old += 1,
+                Ordering::Equal => {
+                    self.carry_node(previous, &keys, node, old);
+                    node += 1;
+                    old += 1;
+                }
+            }
+        }
+    }
+
+    /// For each of our keys, where the version before has the same one.
+    fn keys_carried(&self, previous: &Self) -> Vec<Option<usize>> {
+        let same = |key: &PlanKey| previous.keys().iter().position(|old| old.key.dnskey() == key.key.dnskey());
+        self.keys().iter().map(same).collect()
+    }
+
+    fn carry_node(&self, previous: &Self, keys: &[Option<usize>], node: usize, old: usize) {
+        for unit in self.units_of_node(node) {
+            let from = match unit {
+                Unit::RRset(_, index) => {
+                    let rtype = self.version.rrset_number(index).map_or(0, |rrset| rrset.rtype);
+                    previous
+                        .version
+                        .rrset_at(old, rtype)
+                        .filter(|rrset| self.version.same_rrset(index, &previous.version, rrset.index))
+                        .map(|rrset| Unit::RRset(old, rrset.index))
+                }
+                Unit::Denial(place) => previous
+                    .chain_place(old)
+                    .filter(|old_place| self.same_denial(place, previous, *old_place))
+                    .map(Unit::Denial),
+            };
+            if let Some(from) = from {
+                self.carry_unit(previous, keys, unit, from);
+            }
+        }
+    }
+
+    fn same_denial(&self, place: usize, previous: &Self, old: usize) -> bool {
+        let (mut mine, mut theirs) = (Vec::with_capacity(64), Vec::with_capacity(64));
+        denial::nsec_rdata(&self.version, place, &mut mine);
+        denial::nsec_rdata(&previous.version, old, &mut theirs);
+        mine == theirs && self.version.negative_ttl() == previous.version.negative_ttl()
+    }
+
+    fn carry_unit(&self, previous: &Self, keys: &[Option<usize>], unit: Unit, from: Unit) {
+        let oldest = self.plan.as_ref().map_or(0, |plan| plan.carry_until);
+        for ((number, key), old) in self.keys().iter().enumerate().zip(keys) {
+            let signature = old.and_then(|old| previous.slot(old, from)).and_then(Slot::get);
+            if let (Some(signature), Some(slot), true) = (signature, self.slot(number, unit), self.signs(key, unit))
+                && signature.expiration > oldest
+                && slot.set(Arc::clone(signature)).is_ok()
+            {
+                self.count(signature);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------ making, verifying, sealing
+
+    /// Make missing signatures for about `budget`; true when none is missing.
+    pub fn make(&self, budget: Duration) -> bool {
+        let deadline = Instant::now() + budget;
+        let nodes = self.version.nodes().len();
+        while self.made() < self.total {
+            let node = self.cursor.fetch_add(1, Memory::AcqRel);
+            if node >= nodes {
+                self.cursor.store(0, Memory::Release);
+                continue;
+            }
+            for unit in self.units_of_node(node) {
+                for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
+                    let _made = self.signature(number, key, unit);
+                }
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        self.made() >= self.total
+    }
+
+    /// Verify made signatures for about `budget`; true when all are made and verified.
+    ///
+    /// # Errors
+    /// The first signature that is wrong.
+    pub fn verify(&self, budget: Duration) -> Result<bool, String> {
+        let deadline = Instant::now() + budget;
+        while self.verified() < self.total && self.made() >= self.total {
+            let node = self.verify_cursor.fetch_add(1, Memory::AcqRel);
+            if node >= self.version.nodes().len() {
+                self.verify_cursor.store(0, Memory::Release);
+                continue;
+            }
+            for unit in self.units_of_node(node) {
+                self.verify_unit(unit)?;
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(self.verified() >= self.total)
+    }
+
+    /// Verify every signature of a unit, as it would be answered.
+    ///
+    /// # Errors
+    /// Which signature is wrong, and how.
+    pub fn verify_unit(&self, unit: Unit) -> Result<(), String> {
+        for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
+            let Some(signature) = self.signature(number, key, unit) else { continue };
+            if signature.verified.load(Memory::Acquire) {
+                continue;
+            }
+            let data = self.data(unit);
+            let mut rrsig = self.head(key, unit, data.rtype, data.ttl, signature.inception, signature.expiration).to_vec();
+            rrsig.extend_from_slice(&self.signer);
+            rrsig.extend_from_slice(&signature.octets);
+            let rdatas: Vec<&[u8]> = data.rdatas.iter().map(Vec::as_slice).collect();
+            if !verify::signature(&key.public, &data.owner, data.rtype, data.ttl, &rdatas, &rrsig) {
+                let (owner, rtype) = (name::to_string(&data.owner), rdata::rtype_to_text(data.rtype));
+                return Err(format!("{owner} {rtype}: the signature by key {} does not verify", key.key.key_tag()));
+            }
+            if !signature.verified.swap(true, Memory::AcqRel) {
+                self.verified.fetch_add(1, Memory::AcqRel);
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on nothing in it changes.
+    ///
+    /// # Errors
+    /// Signatures are missing or not verified.
+    pub fn seal(&self) -> Result<(), String> {
+        if self.verified() < self.total {
+            return Err(format!("{} of {} signatures are made and {} verified", self.made(), self.total, self.verified()));
+        }
+        self.sealed.store(true, Memory::Release);
+        Ok(())
+    }
+
+    // ------------------------------------------------------------------ keeping signatures
+
+    /// Each filled slot, in order of keys and units: key number, unit number, signature.
+    pub fn filled(&self) -> impl Iterator<Item = (usize, usize, &Signature)> {
+        self.slots.iter().enumerate().flat_map(|(key, slots)| {
+            slots.iter().enumerate().filter_map(move |(unit, slot)| Some((key, unit, slot.get()?.as_ref())))
+        })
+    }
+
+    /// Fill a slot with a signature kept earlier; false when there is no such empty slot or it would not be carried over.
+    pub fn refill(&self, key: usize, unit: usize, inception: u32, expiration: u32, octets: &[u8]) -> bool {
+        let oldest = self.plan.as_ref().map_or(0, |plan| plan.carry_until);
+        let Some(slot) = self.slots.get(key).and_then(|slots| slots.get(unit)).filter(|_| expiration > oldest) else {
+            return false;
+        };
+        let signature = Signature { inception, expiration, octets: octets.into(), verified: AtomicBool::new(false) };
+        let signature = Arc::new(signature);
+        let fresh = slot.set(Arc::clone(&signature)).is_ok();
+        if fresh {
+            self.count(&signature);
+        }
+        fresh
+    }
+
+    // ------------------------------------------------------------------ reading
+
+    /// An RRset as it is answered, NSEC and RRSIG included.
+    #[must_use]
+    pub fn rrset(&self, node: usize, rtype: u16) -> Option<(u32, Vec<Vec<u8>>)> {
+        if self.plan.is_some() && rtype == rrtype::NSEC {
+            let data = self.data(Unit::Denial(self.chain_place(node)?));
+            return Some((data.ttl, data.rdatas));
+        }
+        if self.plan.is_some() && rtype == rrtype::RRSIG {
+            let mut rdatas = Vec::new();
+            let mut lowest = u32::MAX;
+            self.each_signature(node, |ttl, rrsig| {
+                lowest = lowest.min(ttl);
+                rdatas.push(rrsig);
+            });
+            return (!rdatas.is_empty()).then_some((lowest, rdatas));
+        }
+        let rrset = self.version.rrset_at(node, rtype)?;
+        Some((rrset.ttl, rrset.rdatas().map(<[u8]>::to_vec).collect()))
+    }
+
+    /// Every RRSIG rdata at a node with its TTL.
+    pub fn each_signature(&self, node: usize, mut each: impl FnMut(u32, Vec<u8>)) {
+        for unit in self.units_of_node(node) {
+            let (_, ttl) = self.rtype_and_ttl(unit);
+            let result: Result<(), std::convert::Infallible> = self.signatures_of(unit, |head, signer, octets| {
+                each(ttl, [head.as_slice(), signer, octets].concat());
+                Ok(())
+            });
+            let Ok(()) = result;
+        }
+    }
+
+    /// Every record in canonical order, made where missing: owner, type, TTL, rdata.
+    pub fn each_record(&self, node: usize, mut each: impl FnMut(&[u8], u16, u32, &[u8])) {
+        let owner = self.version.name_of(node);
+        for rrset in self.version.rrsets_of(node) {
+            for rdata in rrset.rdatas() {
+                each(owner, rrset.rtype, rrset.ttl, rdata);
+            }
+        }
+        if self.plan.is_none() {
+            return;
+        }
+        self.each_signature(node, |ttl, rrsig| each(owner, rrtype::RRSIG, ttl, &rrsig));
+        if let Some(place) = self.chain_place(node) {
+            let mut nsec = Vec::with_capacity(64);
+            denial::nsec_rdata(&self.version, place, &mut nsec);
+            each(owner, rrtype::NSEC, self.version.negative_ttl(), &nsec);
+        }
+    }
+}
+
+/// Types that the keys which sign keys sign (RFC 7344 section 4.1 for CDS and CDNSKEY).
+fn is_key_type(node: usize, rtype: u16) -> bool {
+    node == 0 && matches!(rtype, rrtype::DNSKEY | rrtype::CDS | rrtype::CDNSKEY)
+}
+
+/// Whether an RRset at a node of these flags is signed (RFC 4035 section 2.2): what is authoritative, at a cut DS alone.
+fn is_signed(flags: u8, rtype: u16) -> bool {
+    flags & is::OCCLUDED == 0
+        && !matches!(rtype, rrtype::RRSIG | rrtype::NSEC)
+        && (flags & is::CUT == 0 || rtype == rrtype::DS)
+}
+
+/// RR(i) of RFC 4034 section 3.1.8.1, appended to `message`.
+fn canonical_record(data: &UnitData, rdata: &[u8], message: &mut Vec<u8>) {
+    message.extend_from_slice(&data.owner);
+    message.extend(data.rtype.to_be_bytes());
+    message.extend([0, 1]);
+    message.extend(data.ttl.to_be_bytes());
+    let at = message.len();
+    message.extend([0, 0]);
+    rdata::canonical(data.rtype, rdata, message);
+    let length = u16::try_from(message.len() - at - 2).unwrap_or(u16::MAX);
+    if let Some(place) = message.get_mut(at..at + 2) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// A number that depends on owner and type alone (FNV-1a), so that a signature's jitter is the same each time.
+fn spread(owner: &[u8], rtype: u16) -> u32 {
+    let mut hash = 0x811c_9dc5_u32;
+    for octet in owner.iter().map(u8::to_ascii_lowercase).chain(rtype.to_be_bytes()) {
+        hash = (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193);
+    }
+    hash
+}
+
+/// The RRsets of a node that a presigned zone's RRSIG RRset covers with type `rtype`.
+pub fn presigned_signatures<'a>(version: &'a Version, node: usize, rtype: u16) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
+    let rrset: Option<RRset<'a>> = version.rrset_at(node, rrtype::RRSIG);
+    rrset.into_iter().flat_map(move |rrset| {
+        let covered = rtype.to_be_bytes();
+        rrset.rdatas().filter(move |rdata| rdata.starts_with(&covered)).map(move |rdata| (rrset.ttl, rdata))
+    })
+}
