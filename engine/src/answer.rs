@@ -332,7 +332,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
     /// The SOA with the TTL of negative answers (RFC 2308 section 3).
     fn negative_soa(&mut self) -> Result<(), Full> {
         let Some(soa) = self.version.soa() else { return Ok(()) };
-        let shown = RRset { ttl: self.version.negative_ttl(), ..soa };
+        let shown = soa.with_ttl(self.version.negative_ttl());
         self.rrset(Section::Authority, Some(0), 0, &shown)
     }
 

@@ -1,11 +1,27 @@
 //! What Zonewright does once per query or once per record.
 
+pub mod answer;
+#[cfg(feature = "python")]
+mod boundary;
+pub mod build;
+pub mod clock;
 pub mod counters;
 pub mod crypto;
+pub mod denial;
+pub mod diff;
 pub mod finding;
+pub mod image;
+pub mod message;
 pub mod name;
 pub mod rdata;
+pub mod responder;
+pub mod serve;
+pub mod signed;
 pub mod tap;
+pub mod text;
 pub mod token;
+pub mod transfer;
 pub mod udp;
+pub mod verify;
+pub mod version;
 pub mod zonefile;

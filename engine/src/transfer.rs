@@ -1,6 +1,6 @@
 //! A sealed version as the messages of a zone transfer (RFC 5936).
 //!
-//! A *position* says where the next message begins: the node and the record within it. The SOA opens and closes the
+//! A *position* says where the next message begins: 0 at first, else one more than node and record put together. The SOA opens and closes the
 //! transfer (section 2.2); glue and occluded names are part of the zone (section 3).
 
 use crate::answer::NameBuffer;
@@ -37,11 +37,12 @@ fn fill(signed: &SignedVersion, position: u64, writer: &mut Writer<'_>) -> Posit
         return Some(0);
     }
     if position != LAST {
-        let first = usize::try_from(position >> 32).unwrap_or(usize::MAX);
-        let mut skip = position & 0xffff_ffff;
+        let place = position.saturating_sub(1);
+        let first = usize::try_from(place >> 32).unwrap_or(usize::MAX);
+        let mut skip = place & 0xffff_ffff;
         for node in first..signed.version().nodes().len() {
             if let Some(record) = node_records(signed, node, skip, writer) {
-                return Some((u64::try_from(node).unwrap_or(0) << 32 | record).max(1));
+                return Some(1 + (u64::try_from(node).unwrap_or(0) << 32 | record));
             }
             skip = 0;
         }

@@ -99,6 +99,12 @@ impl<'a> RRset<'a> {
         Rdatas { octets: self.octets, left: self.count }
     }
 
+    /// The same records shown with another TTL.
+    #[must_use]
+    pub fn with_ttl(self, ttl: u32) -> Self {
+        Self { ttl, ..self }
+    }
+
     /// All octets of the rdatas with their lengths: equal for equal RRsets.
     #[must_use]
     pub fn octets(&self) -> &'a [u8] {

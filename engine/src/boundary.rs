@@ -1,0 +1,965 @@
+//! What Python sees of the engine: the one file that names pyo3.
+//!
+//! `engine/_native.pyi` is its contract. Octets, numbers, small frozen structs and handles cross; the GIL is released
+//! where a call may take over 10 microseconds; errors become the exceptions of `engine/errors.py`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::clock;
+use crate::crypto;
+use crate::diff;
+use crate::finding;
+use crate::image;
+use crate::message;
+use crate::name::{self, Name};
+use crate::rdata;
+use crate::responder::{self, Arrival, BlockParts, Outcome, Transport};
+use crate::serve;
+use crate::signed;
+use crate::text;
+use crate::transfer;
+use crate::udp;
+use crate::verify;
+use crate::version;
+use crate::zonefile;
+
+mod raised {
+    #![allow(missing_docs)]
+    pyo3::import_exception!(engine.errors, EngineError);
+    pyo3::import_exception!(engine.errors, ImageError);
+    pyo3::import_exception!(engine.errors, MessageError);
+    pyo3::import_exception!(engine.errors, NameSyntaxError);
+    pyo3::import_exception!(engine.errors, SignatureError);
+}
+
+use raised::{EngineError, ImageError, MessageError, NameSyntaxError, SignatureError};
+
+/// Presentation text beyond this would not fit into any message.
+const LARGEST: usize = 65535;
+
+type PyRRset<'py> = (u32, Vec<Bound<'py, PyBytes>>);
+type PyChange<'py> = (Bound<'py, PyBytes>, u16, u32, Vec<Bound<'py, PyBytes>>);
+
+fn wire(octets: &[u8]) -> PyResult<Name> {
+    Name::from_wire(octets).ok_or_else(|| NameSyntaxError::new_err("not a wire name: octets that are no whole domain name"))
+}
+
+fn to_py_rrset(py: Python<'_>, rrset: (u32, Vec<Vec<u8>>)) -> PyRRset<'_> {
+    (rrset.0, rrset.1.iter().map(|rdata| PyBytes::new(py, rdata)).collect())
+}
+
+// ---------------------------------------------------------------------- names, types, rdata
+
+#[pyfunction]
+#[pyo3(signature = (text, origin = None))]
+fn name_from_text<'py>(py: Python<'py>, text: &str, origin: Option<&[u8]>) -> PyResult<Bound<'py, PyBytes>> {
+    let name = Name::from_text(text.as_bytes(), origin.unwrap_or(name::ROOT))
+        .map_err(|reason| NameSyntaxError::new_err(format!("{text}: {reason}")))?;
+    Ok(PyBytes::new(py, &name))
+}
+
+#[pyfunction]
+fn name_to_text(name: &[u8]) -> PyResult<String> {
+    Ok(name::to_string(&wire(name)?))
+}
+
+#[pyfunction]
+fn rrtype_from_text(text: &str) -> PyResult<u16> {
+    rdata::rtype_from_text(text.as_bytes()).ok_or_else(|| EngineError::new_err(format!("{text}: not a record type")))
+}
+
+#[pyfunction]
+fn rrtype_to_text(rtype: u16) -> String {
+    rdata::rtype_to_text(rtype).into_owned()
+}
+
+#[pyfunction]
+fn rdata_from_text<'py>(py: Python<'py>, rtype: u16, text: &str, origin: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let mut out = Vec::new();
+    rdata::from_line(rtype, text.as_bytes(), &wire(origin)?, &mut out).map_err(EngineError::new_err)?;
+    Ok(PyBytes::new(py, &out))
+}
+
+#[pyfunction]
+fn rdata_to_text(rtype: u16, rdata: &[u8]) -> String {
+    let mut out = Vec::new();
+    rdata::to_text(rtype, rdata, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+// ---------------------------------------------------------------------- clock
+
+#[pyclass(frozen)]
+struct Clock(Arc<clock::Clock>);
+
+#[pymethods]
+impl Clock {
+    #[new]
+    fn new() -> Self {
+        Self(Arc::new(clock::Clock::default()))
+    }
+
+    fn now(&self) -> i64 {
+        self.0.now()
+    }
+
+    fn stop_at(&self, now: i64) {
+        self.0.stop_at(now);
+    }
+
+    fn shift(&self, seconds: i64) {
+        self.0.shift(seconds);
+    }
+}
+
+// ---------------------------------------------------------------------- reader
+
+#[pyclass(frozen)]
+struct Diagnostic(finding::Diagnostic);
+
+#[pymethods]
+impl Diagnostic {
+    #[new]
+    fn new(file: String, line: u32, column: u32, rule: &str, severity: &str, message: String) -> PyResult<Self> {
+        let severity = match severity {
+            "error" => finding::Severity::Error,
+            "warning" => finding::Severity::Warning,
+            other => return Err(PyValueError::new_err(format!("severity {other}: one of error, warning"))),
+        };
+        // Rule ids are few and live as long as the process.
+        let rule = Box::leak(rule.to_owned().into_boxed_str());
+        Ok(Self(finding::Diagnostic { file, line, column, rule, severity, message }))
+    }
+
+    #[getter]
+    fn file(&self) -> &str {
+        &self.0.file
+    }
+
+    #[getter]
+    fn line(&self) -> u32 {
+        self.0.line
+    }
+
+    #[getter]
+    fn column(&self) -> u32 {
+        self.0.column
+    }
+
+    #[getter]
+    fn rule(&self) -> &str {
+        self.0.rule
+    }
+
+    #[getter]
+    fn severity(&self) -> &'static str {
+        match self.0.severity {
+            finding::Severity::Error => "error",
+            finding::Severity::Warning => "warning",
+        }
+    }
+
+    #[getter]
+    fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    fn __repr__(&self) -> String {
+        let found = &self.0;
+        format!("{}:{}:{}: {}: {} [{}]", found.file, found.line, found.column, self.severity(), found.message, found.rule)
+    }
+}
+
+fn diagnostics(found: &[finding::Diagnostic]) -> Vec<Diagnostic> {
+    found.iter().cloned().map(Diagnostic).collect()
+}
+
+#[pyclass(frozen)]
+struct Records(zonefile::Records);
+
+#[pymethods]
+impl Records {
+    #[getter]
+    fn origin<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.origin)
+    }
+
+    #[getter]
+    fn diagnostics(&self) -> Vec<Diagnostic> {
+        diagnostics(&self.0.diagnostics)
+    }
+
+    #[getter]
+    fn has_errors(&self) -> bool {
+        self.0.diagnostics.iter().any(|found| found.severity == finding::Severity::Error)
+    }
+
+    #[getter]
+    fn missing_includes(&self) -> Vec<String> {
+        self.0.missing_includes.clone()
+    }
+
+    #[getter]
+    fn included(&self) -> Vec<String> {
+        self.0.included.clone()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.records.len()
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (origin, sources, *, includes = false, max_records = 0, max_generate = 65536))]
+fn read_zone(
+    py: Python<'_>,
+    origin: &[u8],
+    sources: Vec<(String, PyBackedBytes)>,
+    includes: bool,
+    max_records: usize,
+    max_generate: u64,
+) -> PyResult<Records> {
+    let origin = wire(origin)?;
+    let limits = zonefile::Limits { includes, max_records, max_generate };
+    Ok(Records(py.detach(|| {
+        let sources: Vec<zonefile::Source<'_>> =
+            sources.iter().map(|(name, octets)| zonefile::Source { name, octets }).collect();
+        zonefile::read(&origin, &sources, &limits)
+    })))
+}
+
+// ---------------------------------------------------------------------- versions
+
+#[pyclass(frozen)]
+struct Version(Arc<version::Version>);
+
+#[pymethods]
+impl Version {
+    #[staticmethod]
+    #[pyo3(signature = (records, previous = None))]
+    fn build(py: Python<'_>, records: &Records, previous: Option<&Self>) -> (Option<Self>, Vec<Diagnostic>) {
+        let previous = previous.map(|previous| &*previous.0);
+        let (version, found) = py.detach(|| crate::build::build(&records.0, previous));
+        (version.map(|version| Self(Arc::new(version))), diagnostics(&found))
+    }
+
+    #[staticmethod]
+    fn from_image(py: Python<'_>, image: &[u8]) -> PyResult<Self> {
+        let version = py.detach(|| image::to_version(image.to_vec())).map_err(ImageError::new_err)?;
+        Ok(Self(Arc::new(version)))
+    }
+
+    fn image<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let octets = py.detach(|| image::of_version(&self.0));
+        PyBytes::new(py, &octets)
+    }
+
+    #[getter]
+    fn origin<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.origin())
+    }
+
+    #[getter]
+    fn serial(&self) -> u32 {
+        self.0.serial()
+    }
+
+    #[getter]
+    fn record_count(&self) -> usize {
+        self.0.record_count()
+    }
+
+    #[getter]
+    fn rrset_count(&self) -> usize {
+        self.0.rrset_count()
+    }
+
+    #[getter]
+    fn name_count(&self) -> usize {
+        self.0.nodes().len()
+    }
+
+    #[getter]
+    fn octets(&self) -> usize {
+        self.0.octets()
+    }
+
+    #[getter]
+    fn max_ttl(&self) -> u32 {
+        self.0.max_ttl()
+    }
+
+    #[getter]
+    fn content_digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let digest = py.detach(|| self.0.content_digest());
+        PyBytes::new(py, &digest)
+    }
+
+    fn rrset<'py>(&self, py: Python<'py>, owner: &[u8], rtype: u16) -> PyResult<Option<PyRRset<'py>>> {
+        let Some(node) = self.0.find(&name::lower(&wire(owner)?)) else { return Ok(None) };
+        let rrset = self.0.rrset_at(node, rtype);
+        Ok(rrset.map(|rrset| to_py_rrset(py, (rrset.ttl, rrset.rdatas().map(<[u8]>::to_vec).collect()))))
+    }
+
+    fn rtypes(&self, owner: &[u8]) -> PyResult<Option<Vec<u16>>> {
+        Ok(self.0.find(&name::lower(&wire(owner)?)).map(|node| self.0.rtypes_of(node).collect()))
+    }
+
+    fn edited(&self, py: Python<'_>, edits: Vec<(PyBackedBytes, u16, u32, Vec<PyBackedBytes>)>) -> PyResult<Self> {
+        let edits = edits.iter().map(to_edit).collect::<PyResult<Vec<_>>>()?;
+        Ok(Self(Arc::new(py.detach(|| self.0.edited(edits)))))
+    }
+
+    fn without(&self, py: Python<'_>, rtypes: Vec<u16>) -> Self {
+        Self(Arc::new(py.detach(|| self.0.without(&rtypes))))
+    }
+
+    #[pyo3(signature = (newer, limit = 1000))]
+    fn diff(&self, py: Python<'_>, newer: &Self, limit: usize) -> Difference {
+        Difference(py.detach(|| diff::diff(&self.0, &newer.0, limit)))
+    }
+
+    fn to_text<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let octets = py.detach(|| text::of_version(&self.0));
+        PyBytes::new(py, &octets)
+    }
+}
+
+fn to_edit(edit: &(PyBackedBytes, u16, u32, Vec<PyBackedBytes>)) -> PyResult<version::Edit> {
+    let (owner, rtype, ttl, rdatas) = edit;
+    for rdata in rdatas {
+        rdata::check(*rtype, rdata).map_err(|reason| {
+            EngineError::new_err(format!("{} rdata: {reason}", rdata::rtype_to_text(*rtype)))
+        })?;
+    }
+    let rdatas = rdatas.iter().map(|rdata| rdata.to_vec()).collect();
+    Ok(version::Edit { owner: wire(owner)?.to_vec(), rtype: *rtype, ttl: *ttl, rdatas })
+}
+
+#[pyclass(frozen)]
+struct Difference(diff::Difference);
+
+fn changes<'py>(py: Python<'py>, list: &[diff::Change]) -> Vec<PyChange<'py>> {
+    list.iter()
+        .map(|change| {
+            let rdatas = change.rdatas.iter().map(|rdata| PyBytes::new(py, rdata)).collect();
+            (PyBytes::new(py, &change.owner), change.rtype, change.ttl, rdatas)
+        })
+        .collect()
+}
+
+#[pymethods]
+impl Difference {
+    #[getter]
+    fn removed_records(&self) -> usize {
+        self.0.removed_records
+    }
+
+    #[getter]
+    fn added_records(&self) -> usize {
+        self.0.added_records
+    }
+
+    #[getter]
+    fn changed_rrsets(&self) -> usize {
+        self.0.changed_rrsets
+    }
+
+    #[getter]
+    fn removed<'py>(&self, py: Python<'py>) -> Vec<PyChange<'py>> {
+        changes(py, &self.0.removed)
+    }
+
+    #[getter]
+    fn added<'py>(&self, py: Python<'py>) -> Vec<PyChange<'py>> {
+        changes(py, &self.0.added)
+    }
+}
+
+// ---------------------------------------------------------------------- signing
+
+#[pyclass(frozen)]
+struct SigningKey(Arc<crypto::SigningKey>);
+
+#[pymethods]
+impl SigningKey {
+    #[new]
+    fn new(pkcs8: &[u8], dnskey: &[u8]) -> PyResult<Self> {
+        let key = crypto::SigningKey::from_pkcs8(pkcs8, dnskey).map_err(SignatureError::new_err)?;
+        Ok(Self(Arc::new(key)))
+    }
+
+    #[getter]
+    fn dnskey<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.dnskey())
+    }
+
+    #[getter]
+    fn algorithm(&self) -> u8 {
+        self.0.algorithm()
+    }
+
+    #[getter]
+    fn key_tag(&self) -> u16 {
+        self.0.key_tag()
+    }
+}
+
+#[pyfunction]
+fn key_tag(dnskey: &[u8]) -> u16 {
+    crypto::key_tag(dnskey)
+}
+
+#[pyfunction]
+fn verify_signature(
+    dnskey: &[u8],
+    owner: &[u8],
+    rtype: u16,
+    ttl: u32,
+    rdatas: Vec<PyBackedBytes>,
+    rrsig: &[u8],
+) -> PyResult<bool> {
+    let key = crypto::PublicKey::from_dnskey(dnskey).map_err(SignatureError::new_err)?;
+    let rdatas: Vec<&[u8]> = rdatas.iter().map(|rdata| &**rdata).collect();
+    Ok(verify::signature(&key, &wire(owner)?, rtype, ttl, &rdatas, rrsig))
+}
+
+#[pyclass(frozen)]
+struct SigningPlan(Arc<signed::Plan>);
+
+#[pymethods]
+impl SigningPlan {
+    #[new]
+    #[pyo3(signature = (keys, *, inception, expiration, jitter = 0, carry_until = 0))]
+    fn new(
+        keys: Vec<(PyRef<'_, SigningKey>, bool, bool)>,
+        inception: u32,
+        expiration: u32,
+        jitter: u32,
+        carry_until: u32,
+    ) -> PyResult<Self> {
+        let keys = keys.into_iter().map(|(key, keys, zone)| (Arc::clone(&key.0), keys, zone)).collect();
+        let plan = signed::Plan::new(keys, [inception, expiration, jitter, carry_until]).map_err(SignatureError::new_err)?;
+        Ok(Self(Arc::new(plan)))
+    }
+
+    #[getter]
+    fn inception(&self) -> u32 {
+        self.0.inception
+    }
+
+    #[getter]
+    fn expiration(&self) -> u32 {
+        self.0.expiration
+    }
+}
+
+#[pyclass(frozen)]
+struct SignedVersion(Arc<signed::SignedVersion>);
+
+#[pymethods]
+impl SignedVersion {
+    #[new]
+    #[pyo3(signature = (version, plan = None, previous = None))]
+    fn new(py: Python<'_>, version: &Version, plan: Option<&SigningPlan>, previous: Option<&Self>) -> Self {
+        let (content, plan) = (Arc::clone(&version.0), plan.map(|plan| Arc::clone(&plan.0)));
+        let previous = previous.map(|previous| &*previous.0);
+        Self(Arc::new(py.detach(|| signed::SignedVersion::new(content, plan, previous))))
+    }
+
+    #[getter]
+    fn version(&self) -> Version {
+        Version(Arc::clone(self.0.version()))
+    }
+
+    #[getter]
+    fn serial(&self) -> u32 {
+        self.0.version().serial()
+    }
+
+    #[getter]
+    fn is_signed(&self) -> bool {
+        self.0.plan().is_some()
+    }
+
+    #[getter]
+    fn is_sealed(&self) -> bool {
+        self.0.is_sealed()
+    }
+
+    #[getter]
+    fn slots(&self) -> usize {
+        self.0.total()
+    }
+
+    #[getter]
+    fn slots_made(&self) -> usize {
+        self.0.made()
+    }
+
+    #[getter]
+    fn slots_verified(&self) -> usize {
+        self.0.verified()
+    }
+
+    fn check(&self, py: Python<'_>) -> Vec<Diagnostic> {
+        diagnostics(&py.detach(|| verify::check(&self.0)))
+    }
+
+    fn make(&self, py: Python<'_>, budget_us: u64) -> bool {
+        py.detach(|| self.0.make(Duration::from_micros(budget_us)))
+    }
+
+    fn verify(&self, py: Python<'_>, budget_us: u64) -> PyResult<bool> {
+        py.detach(|| self.0.verify(Duration::from_micros(budget_us))).map_err(SignatureError::new_err)
+    }
+
+    fn seal(&self) -> PyResult<()> {
+        self.0.seal().map_err(EngineError::new_err)
+    }
+
+    #[getter]
+    fn earliest_expiration(&self) -> Option<u32> {
+        self.0.earliest_expiration()
+    }
+
+    fn signatures<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let octets = py.detach(|| image::of_signatures(&self.0));
+        PyBytes::new(py, &octets)
+    }
+
+    fn restore(&self, py: Python<'_>, signatures: &[u8]) -> PyResult<usize> {
+        py.detach(|| image::restore_signatures(&self.0, signatures)).map_err(ImageError::new_err)
+    }
+
+    fn rrset<'py>(&self, py: Python<'py>, owner: &[u8], rtype: u16) -> PyResult<Option<PyRRset<'py>>> {
+        let Some(node) = self.0.version().find(&name::lower(&wire(owner)?)) else { return Ok(None) };
+        let rrset = py.detach(|| self.0.rrset(node, rtype));
+        Ok(rrset.map(|rrset| to_py_rrset(py, rrset)))
+    }
+
+    fn to_text<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let octets = py.detach(|| text::of_signed(&self.0));
+        PyBytes::new(py, &octets)
+    }
+
+    #[pyo3(signature = (query, position = 0, size = 65535))]
+    fn transfer<'py>(
+        &self,
+        py: Python<'py>,
+        query: &[u8],
+        position: u64,
+        size: usize,
+    ) -> PyResult<(Bound<'py, PyBytes>, i64)> {
+        let parsed = message::Query::parse(query).map_err(|_| MessageError::new_err("not a well-formed query"))?;
+        let mut out = vec![0; size.min(LARGEST)];
+        let (length, next) =
+            py.detach(|| transfer::message(&self.0, &parsed, position, &mut out)).map_err(EngineError::new_err)?;
+        // A zone has fewer than 2^31 names: the largest position but the last fits.
+        let next = next.map_or(-1, |next| i64::try_from(next).unwrap_or(i64::MAX));
+        Ok((PyBytes::new(py, out.get(..length).unwrap_or(&[])), next))
+    }
+}
+
+// ---------------------------------------------------------------------- answering
+
+#[pyclass(frozen)]
+struct ZoneSlot(Arc<responder::ZoneSlot>);
+
+#[pymethods]
+impl ZoneSlot {
+    #[new]
+    fn new(origin: &[u8]) -> PyResult<Self> {
+        Ok(Self(Arc::new(responder::ZoneSlot::new(wire(origin)?))))
+    }
+
+    #[getter]
+    fn origin<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.origin())
+    }
+
+    #[getter]
+    fn current(&self) -> Option<SignedVersion> {
+        self.0.current().map(SignedVersion)
+    }
+
+    fn publish(&self, signed: &SignedVersion) {
+        self.0.swap(Some(Arc::clone(&signed.0)));
+    }
+
+    fn withdraw(&self) {
+        self.0.swap(None);
+    }
+}
+
+#[pyclass(frozen)]
+struct Effects {
+    log: bool,
+}
+
+#[pymethods]
+impl Effects {
+    #[new]
+    #[pyo3(signature = (*, log = false))]
+    fn new(log: bool) -> Self {
+        Self { log }
+    }
+}
+
+#[pyclass(frozen)]
+struct Block {
+    number: i64,
+    listeners: Vec<u32>,
+    origins: Vec<Name>,
+    zones: Vec<(Name, Arc<responder::ZoneSlot>)>,
+    chained: bool,
+    log: bool,
+}
+
+#[pymethods]
+impl Block {
+    #[new]
+    #[pyo3(signature = (number, listeners, origins, zones, *, chained = false, effects = None))]
+    fn new(
+        number: i64,
+        listeners: Vec<u32>,
+        origins: Vec<PyBackedBytes>,
+        zones: Vec<(PyBackedBytes, PyRef<'_, ZoneSlot>)>,
+        chained: bool,
+        effects: Option<&Effects>,
+    ) -> PyResult<Self> {
+        let origins = origins.iter().map(|origin| wire(origin)).collect::<PyResult<_>>()?;
+        let zones = zones
+            .into_iter()
+            .map(|(origin, slot)| Ok((wire(&origin)?, Arc::clone(&slot.0))))
+            .collect::<PyResult<_>>()?;
+        Ok(Self { number, listeners, origins, zones, chained, log: effects.is_some_and(|effects| effects.log) })
+    }
+}
+
+impl Block {
+    fn parts(&self) -> BlockParts {
+        BlockParts {
+            number: self.number,
+            listeners: self.listeners.clone(),
+            origins: self.origins.clone(),
+            zones: self.zones.clone(),
+            chained: self.chained,
+            log: self.log,
+        }
+    }
+}
+
+#[pyclass(frozen)]
+struct QueryHead {
+    #[pyo3(get)]
+    id: u16,
+    #[pyo3(get)]
+    opcode: u8,
+    #[pyo3(get)]
+    flags: u16,
+    qname: Vec<u8>,
+    #[pyo3(get)]
+    qtype: u16,
+    #[pyo3(get)]
+    qclass: u16,
+    #[pyo3(get)]
+    has_edns: bool,
+    #[pyo3(get)]
+    udp_size: u16,
+    #[pyo3(get)]
+    dnssec_ok: bool,
+}
+
+#[pymethods]
+impl QueryHead {
+    #[getter]
+    fn qname<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.qname)
+    }
+}
+
+fn head_of(octets: &[u8]) -> PyResult<QueryHead> {
+    let query = message::Query::parse(octets).map_err(|_| MessageError::new_err("not a well-formed query"))?;
+    Ok(QueryHead {
+        id: query.id,
+        opcode: query.opcode(),
+        flags: query.flags,
+        qname: query.qname.to_vec(),
+        qtype: query.qtype,
+        qclass: query.qclass,
+        has_edns: query.edns.is_some(),
+        udp_size: query.udp_size(),
+        dnssec_ok: query.dnssec_ok(),
+    })
+}
+
+#[pyfunction]
+fn parse_query(octets: &[u8]) -> PyResult<QueryHead> {
+    head_of(octets)
+}
+
+#[pyclass(frozen)]
+struct Declined(responder::Declined);
+
+#[pymethods]
+impl Declined {
+    #[getter]
+    fn block(&self) -> i64 {
+        self.0.block
+    }
+
+    #[getter]
+    fn octets<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.octets)
+    }
+
+    #[getter]
+    fn head(&self) -> PyResult<QueryHead> {
+        head_of(&self.0.octets)
+    }
+
+    #[getter]
+    fn listener(&self) -> u32 {
+        self.0.listener
+    }
+
+    #[getter]
+    fn client(&self) -> (String, u16) {
+        address_text(self.0.client)
+    }
+
+    #[getter]
+    fn transport(&self) -> &'static str {
+        transport_text(self.0.transport)
+    }
+}
+
+fn address_text(address: SocketAddr) -> (String, u16) {
+    (address.ip().to_string(), address.port())
+}
+
+fn transport_text(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+    }
+}
+
+fn transport_of(text: &str) -> PyResult<Transport> {
+    match text {
+        "udp" => Ok(Transport::Udp),
+        "tcp" => Ok(Transport::Tcp),
+        other => Err(PyValueError::new_err(format!("transport {other}: one of udp, tcp"))),
+    }
+}
+
+fn address_of(address: &str, port: u16) -> PyResult<SocketAddr> {
+    // A link-local address may carry its zone index, which tells nothing here.
+    let plain = address.split('%').next().unwrap_or(address);
+    let ip: IpAddr = plain.parse().map_err(|_| PyValueError::new_err(format!("{address}: not an IP address")))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn to_answer<'py>(py: Python<'py>, outcome: &Outcome, out: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    match outcome {
+        Outcome::Answer(length) => Some(PyBytes::new(py, out.get(..*length).unwrap_or(&[]))),
+        Outcome::Silent | Outcome::Declined(_) => None,
+    }
+}
+
+#[derive(IntoPyObject)]
+enum Reply<'py> {
+    Octets(Bound<'py, PyBytes>),
+    Declined(Bound<'py, Declined>),
+}
+
+#[pyclass(frozen)]
+struct Responder(Arc<serve::Service>);
+
+#[pymethods]
+impl Responder {
+    #[new]
+    #[pyo3(signature = (clock, *, queue = 4096))]
+    fn new(clock: &Clock, queue: usize) -> PyResult<Self> {
+        Ok(Self(Arc::new(serve::Service::new(Arc::clone(&clock.0), queue)?)))
+    }
+
+    #[pyo3(signature = (address, port, threads = 1))]
+    fn bind(&self, py: Python<'_>, address: &str, port: u16, threads: usize) -> PyResult<u32> {
+        let address = address_of(address, port)?;
+        Ok(py.detach(|| self.0.sockets.bind(address, threads.max(1)))?.0)
+    }
+
+    fn address(&self, listener: u32) -> PyResult<(String, u16)> {
+        let address = self.0.sockets.address(listener);
+        address.map(address_text).ok_or_else(|| PyOSError::new_err(format!("no listener {listener}")))
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| serve::Service::start(&self.0))?)
+    }
+
+    fn close(&self, py: Python<'_>, listener: u32) {
+        py.detach(|| self.0.sockets.close(listener));
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.0.sockets.stop());
+    }
+
+    fn route(&self, py: Python<'_>, blocks: Vec<PyRef<'_, Block>>) {
+        let parts: Vec<BlockParts> = blocks.iter().map(|block| block.parts()).collect();
+        drop(blocks);
+        py.detach(|| self.0.responder.route(parts));
+    }
+
+    fn answer<'py>(
+        &self,
+        py: Python<'py>,
+        listener: u32,
+        query: &[u8],
+        client: (String, u16),
+        transport: &str,
+    ) -> PyResult<Option<Reply<'py>>> {
+        let client = address_of(&client.0, client.1)?;
+        let transport = transport_of(transport)?;
+        let arrival = Arrival { worker: usize::MAX, listener, client, local: None, transport };
+        let (outcome, out) = py.detach(|| self.0.respond(query, &arrival));
+        if let Outcome::Declined(block) = outcome {
+            let octets = query.into();
+            let declined = responder::Declined { block, octets, listener, local: None, client, transport };
+            return Ok(Some(Reply::Declined(Bound::new(py, Declined(declined))?)));
+        }
+        Ok(to_answer(py, &outcome, &out).map(Reply::Octets))
+    }
+
+    fn answer_from<'py>(
+        &self,
+        py: Python<'py>,
+        slot: &ZoneSlot,
+        query: &[u8],
+        transport: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let transport = transport_of(transport)?;
+        let mut out = vec![0; LARGEST];
+        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, transport, &mut out));
+        to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
+    }
+
+    #[pyo3(signature = (query, rcode, ede = None))]
+    fn refuse<'py>(&self, py: Python<'py>, query: &[u8], rcode: u16, ede: Option<u16>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut out = vec![0; 1232];
+        let outcome = responder::refuse(query, rcode, ede, &mut out);
+        to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
+    }
+
+    #[getter]
+    fn wake_fd(&self) -> i32 {
+        self.0.responder.wake().raw_fd()
+    }
+
+    #[pyo3(signature = (limit = 256))]
+    fn declined(&self, limit: usize) -> Vec<Declined> {
+        let mut taken = Vec::new();
+        while taken.len() < limit {
+            let Some(declined) = self.0.responder.next_declined() else { break };
+            taken.push(Declined(declined));
+        }
+        taken
+    }
+
+    fn reply(&self, declined: &Declined, octets: &[u8]) -> PyResult<()> {
+        let to = &declined.0;
+        if to.transport == Transport::Udp {
+            self.0.sockets.reply(to.listener, to.local, to.client, octets)?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (limit = 10000))]
+    fn log_entries(&self, limit: usize) -> Vec<LogRow> {
+        self.0.log_entries(limit).into_iter().map(LogRow).collect()
+    }
+
+    #[getter]
+    fn log_dropped(&self) -> u64 {
+        self.0.log_dropped()
+    }
+
+    fn counters<'py>(&self, py: Python<'py>) -> Vec<CounterRow<'py>> {
+        self.0
+            .counters()
+            .into_iter()
+            .map(|row| {
+                let origin = PyBytes::new(py, &row.origin);
+                (row.block, origin, transport_text(row.transport), row.family, row.kind, row.key, row.count)
+            })
+            .collect()
+    }
+
+    fn totals(&self) -> HashMap<&'static str, u64> {
+        self.0.totals()
+    }
+}
+
+type CounterRow<'py> = (i64, Bound<'py, PyBytes>, &'static str, u8, &'static str, u64, u64);
+
+struct LogRow(serve::LogLine);
+
+impl<'py> IntoPyObject<'py> for LogRow {
+    type Target = pyo3::types::PyTuple;
+    type Output = Bound<'py, Self::Target>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        let line = self.0;
+        let (client, port) = address_text(line.client);
+        let values: [Bound<'py, PyAny>; 15] = [
+            line.block.into_pyobject(py)?.into_any(),
+            line.unix_us.into_pyobject(py)?.into_any(),
+            client.into_pyobject(py)?.into_any(),
+            port.into_pyobject(py)?.into_any(),
+            transport_text(line.transport).into_pyobject(py)?.into_any(),
+            PyBytes::new(py, &line.qname).into_any(),
+            line.qtype.into_pyobject(py)?.into_any(),
+            line.qclass.into_pyobject(py)?.into_any(),
+            line.id.into_pyobject(py)?.into_any(),
+            line.flags.into_pyobject(py)?.into_any(),
+            line.query_octets.into_pyobject(py)?.into_any(),
+            line.response_octets.into_pyobject(py)?.into_any(),
+            line.edns_size.into_pyobject(py)?.into_any(),
+            line.dnssec_ok.into_pyobject(py)?.to_owned().into_any(),
+            line.duration_us.into_pyobject(py)?.into_any(),
+        ];
+        pyo3::types::PyTuple::new(py, values)
+    }
+}
+
+#[pyfunction]
+fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
+    let keep: Vec<&str> = keep.iter().map(String::as_str).collect();
+    Ok(udp::drop_capabilities(&keep)?)
+}
+
+/// The extension module.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        Block, Clock, Declined, Diagnostic, Difference, Effects, QueryHead, Records, Responder, SignedVersion, SigningKey,
+        SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag, name_from_text, name_to_text, parse_query,
+        rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
+    };
+
+    #[pymodule_export]
+    const FORMAT: u32 = crate::image::FORMAT;
+}
