@@ -379,10 +379,9 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         let length = self.nsec_rdata(place, &mut rdata);
         let rdata = rdata.get(..length).unwrap_or(&[]);
         let ttl = self.version.negative_ttl();
-        let written = self
-            .writer
-            .record(section, owner, rrtype::NSEC, ttl, rdata)
-            .and_then(|()| if self.proofs { self.signatures(section, owner, Unit::Denial(place), ttl) } else { Ok(()) });
+        let written = self.writer.record(section, owner, rrtype::NSEC, ttl, rdata).and_then(|()| {
+            if self.proofs { self.signatures(section, owner, Unit::Denial(place), ttl) } else { Ok(()) }
+        });
         self.undo(mark, written)
     }
 

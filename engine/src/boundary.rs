@@ -49,7 +49,8 @@ type PyRRset<'py> = (u32, Vec<Bound<'py, PyBytes>>);
 type PyChange<'py> = (Bound<'py, PyBytes>, u16, u32, Vec<Bound<'py, PyBytes>>);
 
 fn wire(octets: &[u8]) -> PyResult<Name> {
-    Name::from_wire(octets).ok_or_else(|| NameSyntaxError::new_err("not a wire name: octets that are no whole domain name"))
+    Name::from_wire(octets)
+        .ok_or_else(|| NameSyntaxError::new_err("not a wire name: octets that are no whole domain name"))
 }
 
 fn to_py_rrset(py: Python<'_>, rrset: (u32, Vec<Vec<u8>>)) -> PyRRset<'_> {
@@ -97,7 +98,7 @@ fn rdata_to_text(rtype: u16, rdata: &[u8]) -> String {
 
 // ---------------------------------------------------------------------- clock
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Clock(Arc<clock::Clock>);
 
 #[pymethods]
@@ -122,7 +123,7 @@ impl Clock {
 
 // ---------------------------------------------------------------------- reader
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Diagnostic(finding::Diagnostic);
 
 #[pymethods]
@@ -174,7 +175,15 @@ impl Diagnostic {
 
     fn __repr__(&self) -> String {
         let found = &self.0;
-        format!("{}:{}:{}: {}: {} [{}]", found.file, found.line, found.column, self.severity(), found.message, found.rule)
+        format!(
+            "{}:{}:{}: {}: {} [{}]",
+            found.file,
+            found.line,
+            found.column,
+            self.severity(),
+            found.message,
+            found.rule
+        )
     }
 }
 
@@ -182,7 +191,7 @@ fn diagnostics(found: &[finding::Diagnostic]) -> Vec<Diagnostic> {
     found.iter().cloned().map(Diagnostic).collect()
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Records(zonefile::Records);
 
 #[pymethods]
@@ -238,7 +247,7 @@ fn read_zone(
 
 // ---------------------------------------------------------------------- versions
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Version(Arc<version::Version>);
 
 #[pymethods]
@@ -336,15 +345,14 @@ impl Version {
 fn to_edit(edit: &(PyBackedBytes, u16, u32, Vec<PyBackedBytes>)) -> PyResult<version::Edit> {
     let (owner, rtype, ttl, rdatas) = edit;
     for rdata in rdatas {
-        rdata::check(*rtype, rdata).map_err(|reason| {
-            EngineError::new_err(format!("{} rdata: {reason}", rdata::rtype_to_text(*rtype)))
-        })?;
+        rdata::check(*rtype, rdata)
+            .map_err(|reason| EngineError::new_err(format!("{} rdata: {reason}", rdata::rtype_to_text(*rtype))))?;
     }
     let rdatas = rdatas.iter().map(|rdata| rdata.to_vec()).collect();
     Ok(version::Edit { owner: wire(owner)?.to_vec(), rtype: *rtype, ttl: *ttl, rdatas })
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Difference(diff::Difference);
 
 fn changes<'py>(py: Python<'py>, list: &[diff::Change]) -> Vec<PyChange<'py>> {
@@ -386,7 +394,7 @@ impl Difference {
 
 // ---------------------------------------------------------------------- signing
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct SigningKey(Arc<crypto::SigningKey>);
 
 #[pymethods]
@@ -432,7 +440,7 @@ fn verify_signature(
     Ok(verify::signature(&key, &wire(owner)?, rtype, ttl, &rdatas, rrsig))
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct SigningPlan(Arc<signed::Plan>);
 
 #[pymethods]
@@ -447,7 +455,8 @@ impl SigningPlan {
         carry_until: u32,
     ) -> PyResult<Self> {
         let keys = keys.into_iter().map(|(key, keys, zone)| (Arc::clone(&key.0), keys, zone)).collect();
-        let plan = signed::Plan::new(keys, [inception, expiration, jitter, carry_until]).map_err(SignatureError::new_err)?;
+        let plan =
+            signed::Plan::new(keys, [inception, expiration, jitter, carry_until]).map_err(SignatureError::new_err)?;
         Ok(Self(Arc::new(plan)))
     }
 
@@ -462,7 +471,7 @@ impl SigningPlan {
     }
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct SignedVersion(Arc<signed::SignedVersion>);
 
 #[pymethods]
@@ -571,7 +580,7 @@ impl SignedVersion {
 
 // ---------------------------------------------------------------------- answering
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct ZoneSlot(Arc<responder::ZoneSlot>);
 
 #[pymethods]
@@ -600,7 +609,7 @@ impl ZoneSlot {
     }
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Effects {
     log: bool,
 }
@@ -614,7 +623,7 @@ impl Effects {
     }
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Block {
     number: i64,
     listeners: Vec<u32>,
@@ -658,7 +667,7 @@ impl Block {
     }
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct QueryHead {
     #[pyo3(get)]
     id: u16,
@@ -707,7 +716,7 @@ fn parse_query(octets: &[u8]) -> PyResult<QueryHead> {
     head_of(octets)
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Declined(responder::Declined);
 
 #[pymethods]
@@ -782,7 +791,7 @@ enum Reply<'py> {
     Declined(Bound<'py, Declined>),
 }
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "engine._native")]
 struct Responder(Arc<serve::Service>);
 
 #[pymethods]
@@ -856,7 +865,13 @@ impl Responder {
     }
 
     #[pyo3(signature = (query, rcode, ede = None))]
-    fn refuse<'py>(&self, py: Python<'py>, query: &[u8], rcode: u16, ede: Option<u16>) -> PyResult<Bound<'py, PyBytes>> {
+    fn refuse<'py>(
+        &self,
+        py: Python<'py>,
+        query: &[u8],
+        rcode: u16,
+        ede: Option<u16>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let mut out = vec![0; 1232];
         let outcome = responder::refuse(query, rcode, ede, &mut out);
         to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
@@ -955,9 +970,9 @@ fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Block, Clock, Declined, Diagnostic, Difference, Effects, QueryHead, Records, Responder, SignedVersion, SigningKey,
-        SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag, name_from_text, name_to_text, parse_query,
-        rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
+        Block, Clock, Declined, Diagnostic, Difference, Effects, QueryHead, Records, Responder, SignedVersion,
+        SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag, name_from_text, name_to_text,
+        parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
     };
 
     #[pymodule_export]

@@ -128,12 +128,18 @@ impl<'a> Builder<'a> {
             }
             // RFC 4592 sections 4.2 and 4.4 leave these undefined.
             rrtype::NS if wildcard => {
-                self.report(first, "wildcard-ns", Severity::Error, "NS at a wildcard is refused (RFC 4592 section 4.2)");
+                self.report(
+                    first,
+                    "wildcard-ns",
+                    Severity::Error,
+                    "NS at a wildcard is refused (RFC 4592 section 4.2)",
+                );
             }
             _ => {}
         }
         if let Some(odd) = of_type.iter().find(|record| record.ttl != first.ttl) {
-            let what = format!("TTL {} differs from {} of the RRset's first record, which is taken", odd.ttl, first.ttl);
+            let what =
+                format!("TTL {} differs from {} of the RRset's first record, which is taken", odd.ttl, first.ttl);
             self.report(odd, "ttl-differs", Severity::Warning, &what);
         }
     }
@@ -191,7 +197,8 @@ impl<'a> Builder<'a> {
     }
 
     fn check_target(&mut self, version: &Version, rrset: usize, rtype: u16, rdata: &[u8]) {
-        let Some(target) = rdata::target(rtype, rdata).filter(|target| name::is_at_or_below(target, version.origin())) else {
+        let Some(target) = rdata::target(rtype, rdata).filter(|target| name::is_at_or_below(target, version.origin()))
+        else {
             return;
         };
         let Some(record) = self.record_of(rrset) else { return };
@@ -200,9 +207,8 @@ impl<'a> Builder<'a> {
         let exact = version.find(&lower);
         let node = exact.or_else(|| wildcard_for(version, &lower));
         let is_alias = node.is_some_and(|node| version.node(node).is_some_and(|node| node.is(is::HAS_CNAME)));
-        let has_address = node.is_some_and(|node| {
-            version.rtypes_of(node).any(|rtype| matches!(rtype, rrtype::A | rrtype::AAAA))
-        });
+        let has_address =
+            node.is_some_and(|node| version.rtypes_of(node).any(|rtype| matches!(rtype, rrtype::A | rrtype::AAAA)));
         let delegated = version.node(exact.unwrap_or_else(|| version.closest_encloser(&lower)));
         let beyond = delegated.is_some_and(|node| node.is(is::CUT | is::OCCLUDED));
         match rtype {
@@ -214,14 +220,29 @@ impl<'a> Builder<'a> {
                 self.report(record, "ns-is-cname", severity, &what);
             }
             rrtype::NS if !has_address => {
-                self.report(record, "ns-without-address", Severity::Warning, &format!("name server {shown} has no address in the zone"));
+                self.report(
+                    record,
+                    "ns-without-address",
+                    Severity::Warning,
+                    &format!("name server {shown} has no address in the zone"),
+                );
             }
             rrtype::MX | rrtype::SRV if is_alias => {
                 let rule = if rtype == rrtype::MX { "mx-is-cname" } else { "srv-is-cname" };
-                self.report(record, rule, Severity::Warning, &format!("target {shown} is an alias (RFC 2181 section 10.3)"));
+                self.report(
+                    record,
+                    rule,
+                    Severity::Warning,
+                    &format!("target {shown} is an alias (RFC 2181 section 10.3)"),
+                );
             }
             rrtype::MX | rrtype::SRV if !has_address && !beyond => {
-                self.report(record, "target-without-address", Severity::Warning, &format!("target {shown} has no address in the zone"));
+                self.report(
+                    record,
+                    "target-without-address",
+                    Severity::Warning,
+                    &format!("target {shown} has no address in the zone"),
+                );
             }
             _ => {}
         }

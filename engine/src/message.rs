@@ -217,8 +217,7 @@ impl<'a> Query<'a> {
         let options = self.octets.get(head.rdata..head.end)?;
         check_options(options)?;
         let [_, version, flags, _] = head.ttl.to_be_bytes();
-        self.edns =
-            Some(Edns { size: head.class.max(512), version, dnssec_ok: flags & 0x80 != 0, options });
+        self.edns = Some(Edns { size: head.class.max(512), version, dnssec_ok: flags & 0x80 != 0, options });
         Some(())
     }
 }
@@ -251,7 +250,13 @@ impl RecordHead {
         let rdata = fixed + 10;
         let end = rdata + usize::from(u16_at(octets, fixed + 8)?);
         (end <= octets.len()).then_some(())?;
-        Some(Self { rtype: u16_at(octets, fixed)?, class: u16_at(octets, fixed + 2)?, ttl: u32_at(octets, fixed + 4)?, rdata, end })
+        Some(Self {
+            rtype: u16_at(octets, fixed)?,
+            class: u16_at(octets, fixed + 2)?,
+            ttl: u32_at(octets, fixed + 4)?,
+            rdata,
+            end,
+        })
     }
 }
 
@@ -429,7 +434,14 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// It does not fit; the caller rolls back.
-    pub fn record_of_parts(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, parts: &[&[u8]]) -> Result<(), Full> {
+    pub fn record_of_parts(
+        &mut self,
+        section: Section,
+        owner: &[u8],
+        rtype: u16,
+        ttl: u32,
+        parts: &[&[u8]],
+    ) -> Result<(), Full> {
         let start = self.open(section, owner, rtype, ttl)?;
         for part in parts {
             self.put(part)?;

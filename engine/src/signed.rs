@@ -482,7 +482,8 @@ impl SignedVersion {
                 continue;
             }
             let data = self.data(unit);
-            let mut rrsig = self.head(key, unit, data.rtype, data.ttl, signature.inception, signature.expiration).to_vec();
+            let mut rrsig =
+                self.head(key, unit, data.rtype, data.ttl, signature.inception, signature.expiration).to_vec();
             rrsig.extend_from_slice(&self.signer);
             rrsig.extend_from_slice(&signature.octets);
             let rdatas: Vec<&[u8]> = data.rdatas.iter().map(Vec::as_slice).collect();
@@ -503,7 +504,12 @@ impl SignedVersion {
     /// Signatures are missing or not verified.
     pub fn seal(&self) -> Result<(), String> {
         if self.verified() < self.total {
-            return Err(format!("{} of {} signatures are made and {} verified", self.made(), self.total, self.verified()));
+            return Err(format!(
+                "{} of {} signatures are made and {} verified",
+                self.made(),
+                self.total,
+                self.verified()
+            ));
         }
         self.sealed.store(true, Memory::Release);
         Ok(())
@@ -624,7 +630,11 @@ fn spread(owner: &[u8], rtype: u16) -> u32 {
 }
 
 /// The RRsets of a node that a presigned zone's RRSIG RRset covers with type `rtype`.
-pub fn presigned_signatures<'a>(version: &'a Version, node: usize, rtype: u16) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
+pub fn presigned_signatures<'a>(
+    version: &'a Version,
+    node: usize,
+    rtype: u16,
+) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
     let rrset: Option<RRset<'a>> = version.rrset_at(node, rrtype::RRSIG);
     rrset.into_iter().flat_map(move |rrset| {
         let covered = rtype.to_be_bytes();

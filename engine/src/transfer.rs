@@ -16,7 +16,12 @@ const LAST: u64 = u64::MAX;
 ///
 /// # Errors
 /// The version is open, or a record does not fit into `out` at all.
-pub fn message(signed: &SignedVersion, query: &Query<'_>, position: u64, out: &mut [u8]) -> Result<(usize, Position), String> {
+pub fn message(
+    signed: &SignedVersion,
+    query: &Query<'_>,
+    position: u64,
+    out: &mut [u8],
+) -> Result<(usize, Position), String> {
     if !signed.is_sealed() {
         return Err("an open version is not transferred".to_owned());
     }
@@ -75,7 +80,8 @@ fn soa(signed: &SignedVersion, writer: &mut Writer<'_>) -> bool {
     let Some(soa) = signed.version().soa() else { return true };
     let owner = NameBuffer::of(signed.version().origin());
     let mark = writer.mark();
-    let written = soa.rdatas().all(|rdata| writer.record(Section::Answer, owner.wire(), rrtype::SOA, soa.ttl, rdata).is_ok());
+    let written =
+        soa.rdatas().all(|rdata| writer.record(Section::Answer, owner.wire(), rrtype::SOA, soa.ttl, rdata).is_ok());
     if !written {
         writer.roll_back(mark);
     }

@@ -16,7 +16,13 @@ pub fn signature(key: &PublicKey, owner: &[u8], rtype: u16, ttl: u32, rdatas: &[
     signed_data(owner, rtype, ttl, rdatas, rrsig).is_some_and(|(data, octets)| key.verify(&data, octets))
 }
 
-fn signed_data<'a>(owner: &[u8], rtype: u16, ttl: u32, rdatas: &[&[u8]], rrsig: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
+fn signed_data<'a>(
+    owner: &[u8],
+    rtype: u16,
+    ttl: u32,
+    rdatas: &[&[u8]],
+    rrsig: &'a [u8],
+) -> Option<(Vec<u8>, &'a [u8])> {
     let signer = name::length(rrsig.get(18..)?)?;
     let (head, octets) = rrsig.split_at_checked(18 + signer)?;
     let labels = usize::from(*head.get(3)?);
@@ -98,7 +104,11 @@ fn check_chain(version: &Version, findings: &mut Vec<Diagnostic>) {
             hidden_below = Some(owner);
         }
         if chain.next().map(|place| *place as usize) != Some(node) {
-            return report(findings, "denial-gap", format!("{} is missing in the denial chain", name::to_string(owner)));
+            return report(
+                findings,
+                "denial-gap",
+                format!("{} is missing in the denial chain", name::to_string(owner)),
+            );
         }
     }
     if chain.next().is_some() {
@@ -117,7 +127,11 @@ fn check_apex(signed: &SignedVersion, findings: &mut Vec<Diagnostic>) {
         version.rrset_at(0, rrtype::DNSKEY).map(|rrset| rrset.rdatas().collect()).unwrap_or_default();
     for key in signed.plan().into_iter().flat_map(|plan| &plan.keys) {
         if !published.contains(&key.key.dnskey()) {
-            report(findings, "key-not-published", format!("key {} signs but is not in the DNSKEY RRset", key.key.key_tag()));
+            report(
+                findings,
+                "key-not-published",
+                format!("key {} signs but is not in the DNSKEY RRset", key.key.key_tag()),
+            );
         }
     }
 }

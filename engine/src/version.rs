@@ -208,8 +208,14 @@ impl Version {
     }
 
     fn rrset(&self, index: usize, entry: &Entry) -> RRset<'_> {
-        RRset { index, rtype: entry.rtype, ttl: entry.ttl, count: entry.count as usize, octets: self.octets_from(entry.data) }
-            .trimmed()
+        RRset {
+            index,
+            rtype: entry.rtype,
+            ttl: entry.ttl,
+            count: entry.count as usize,
+            octets: self.octets_from(entry.data),
+        }
+        .trimmed()
     }
 
     /// The types at a node, ascending.
@@ -237,7 +243,9 @@ impl Version {
     #[must_use]
     pub fn find(&self, lower: &[u8]) -> Option<usize> {
         let hash = self.hasher.hash_one(lower);
-        self.index.find(hash, |node| self.name_of(*node as usize).eq_ignore_ascii_case(lower)).map(|node| *node as usize)
+        self.index
+            .find(hash, |node| self.name_of(*node as usize).eq_ignore_ascii_case(lower))
+            .map(|node| *node as usize)
     }
 
     /// The deepest node at or above a name given in lower case, which must be in the zone, and that node's own name
@@ -259,7 +267,8 @@ impl Version {
     pub fn predecessor(&self, lower: &[u8], closest_encloser: usize) -> usize {
         let end = self.nodes.get(closest_encloser).map_or(0, |node| node.end as usize);
         let inside = self.nodes.get(closest_encloser + 1..end).unwrap_or(&[]);
-        let before = inside.partition_point(|node| name::compare_canonical(self.name_at(node.name), lower) == Ordering::Less);
+        let before =
+            inside.partition_point(|node| name::compare_canonical(self.name_at(node.name), lower) == Ordering::Less);
         closest_encloser + before
     }
 
@@ -343,7 +352,8 @@ impl Version {
         a.rtype == b.rtype
             && a.ttl == b.ttl
             && a.count == b.count
-            && (self.same_place(a.data, other, b.data) || self.rrset(index, a).octets == other.rrset(other_index, b).octets)
+            && (self.same_place(a.data, other, b.data)
+                || self.rrset(index, a).octets == other.rrset(other_index, b).octets)
     }
 
     /// Whether two nodes have the same name.
@@ -377,7 +387,8 @@ impl Version {
     /// A new version with RRsets replaced; an edit without rdatas removes the RRset. Names outside the zone are ignored.
     #[must_use]
     pub fn edited(&self, edits: Vec<Edit>) -> Self {
-        let mut edits: Vec<Edit> = edits.into_iter().filter(|edit| name::is_at_or_below(&edit.owner, &self.origin)).collect();
+        let mut edits: Vec<Edit> =
+            edits.into_iter().filter(|edit| name::is_at_or_below(&edit.owner, &self.origin)).collect();
         edits.sort_by(|a, b| name::compare_canonical(&a.owner, &b.owner).then(a.rtype.cmp(&b.rtype)));
         let mut assembly = Assembly::after(self);
         let mut from = 0;
@@ -515,7 +526,10 @@ impl Assembly {
 
     fn here(&self) -> At {
         // The reader's arena ends at 4 GiB, and so does what comes of it.
-        At { chunk: u32::try_from(self.chunks.len()).unwrap_or(NONE), offset: u32::try_from(self.fresh.len()).unwrap_or(NONE) }
+        At {
+            chunk: u32::try_from(self.chunks.len()).unwrap_or(NONE),
+            offset: u32::try_from(self.fresh.len()).unwrap_or(NONE),
+        }
     }
 
     fn begin_node(&mut self, name: At, labels: usize) {
@@ -601,9 +615,9 @@ impl Assembly {
 
     /// Add an RRset to the last node, shared with `previous` where that has the same one.
     pub fn add_shared(&mut self, previous: &Version, node: usize, rtype: u16, ttl: u32, rdatas: &[&[u8]]) {
-        let same = previous.rrset_at(node, rtype).filter(|old| {
-            old.ttl == ttl && old.count == rdatas.len() && old.rdatas().eq(rdatas.iter().copied())
-        });
+        let same = previous
+            .rrset_at(node, rtype)
+            .filter(|old| old.ttl == ttl && old.count == rdatas.len() && old.rdatas().eq(rdatas.iter().copied()));
         match same.and_then(|old| previous.entries.get(old.index)) {
             Some(entry) => self.push(*entry),
             None => self.add(rtype, ttl, rdatas),
@@ -794,7 +808,8 @@ impl Version {
 
     fn used_octets(&self) -> usize {
         let names: usize = (0..self.nodes.len()).map(|node| self.name_of(node).len()).sum();
-        let data: usize = (0..self.entries.len()).filter_map(|at| self.rrset_by_index(at)).map(|rrset| rrset.octets.len()).sum();
+        let data: usize =
+            (0..self.entries.len()).filter_map(|at| self.rrset_by_index(at)).map(|rrset| rrset.octets.len()).sum();
         names + data
     }
 
