@@ -373,6 +373,8 @@ def _make_private_directory(path: Path) -> list[str]:
     try:
         path.mkdir(mode=_PRIVATE_DIRECTORY, parents=True)
     except FileExistsError:
+        if not path.is_dir():
+            raise StateError(f"{path}: not a directory") from None
         return _tighten(path, _PRIVATE_DIRECTORY)
     # mkdir's mode goes through the umask, which may be stricter than the owner needs.
     path.chmod(_PRIVATE_DIRECTORY)

@@ -99,6 +99,14 @@ def test_somebody_elses_directory_is_refused(directory: Path, monkeypatch: pytes
         State.open(directory)
 
 
+def test_a_file_in_its_place_is_refused_and_left_alone(directory: Path) -> None:
+    directory.write_text("something else")
+    directory.chmod(0o644)
+    with pytest.raises(StateError, match="not a directory"):
+        State.open(directory)
+    assert mode(directory) == 0o644
+
+
 def test_places_below_the_directory(directory: Path) -> None:
     with State.open(directory) as state:
         assert state.git_directory == directory / "git"
