@@ -748,19 +748,12 @@ impl Declined {
 
     #[getter]
     fn transport(&self) -> &'static str {
-        transport_text(self.0.transport)
+        self.0.transport.as_str()
     }
 }
 
 fn address_text(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
-}
-
-fn transport_text(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "udp",
-        Transport::Tcp => "tcp",
-    }
 }
 
 fn transport_of(text: &str) -> PyResult<Transport> {
@@ -915,8 +908,8 @@ impl Responder {
             .counters()
             .into_iter()
             .map(|row| {
-                let origin = PyBytes::new(py, &row.origin);
-                (row.block, origin, transport_text(row.transport), row.family, row.kind, row.key, row.count)
+                let (origin, row, block) = (PyBytes::new(py, &row.origin), row.row, row.block);
+                (block, origin, row.transport.as_str(), row.family.number(), row.kind, row.key, row.count)
             })
             .collect()
     }
@@ -926,9 +919,9 @@ impl Responder {
     }
 }
 
-type CounterRow<'py> = (i64, Bound<'py, PyBytes>, &'static str, u8, &'static str, u64, u64);
+type CounterRow<'py> = (i64, Bound<'py, PyBytes>, &'static str, u8, &'static str, u32, u64);
 
-struct LogRow(serve::LogLine);
+struct LogRow(crate::tap::LogEntry);
 
 impl<'py> IntoPyObject<'py> for LogRow {
     type Target = pyo3::types::PyTuple;
@@ -943,16 +936,16 @@ impl<'py> IntoPyObject<'py> for LogRow {
             line.unix_us.into_pyobject(py)?.into_any(),
             client.into_pyobject(py)?.into_any(),
             port.into_pyobject(py)?.into_any(),
-            transport_text(line.transport).into_pyobject(py)?.into_any(),
+            line.transport.as_str().into_pyobject(py)?.into_any(),
             PyBytes::new(py, &line.qname).into_any(),
             line.qtype.into_pyobject(py)?.into_any(),
             line.qclass.into_pyobject(py)?.into_any(),
             line.id.into_pyobject(py)?.into_any(),
             line.flags.into_pyobject(py)?.into_any(),
-            line.query_octets.into_pyobject(py)?.into_any(),
+            line.request_octets.into_pyobject(py)?.into_any(),
             line.response_octets.into_pyobject(py)?.into_any(),
             line.edns_size.into_pyobject(py)?.into_any(),
-            line.dnssec_ok.into_pyobject(py)?.to_owned().into_any(),
+            line.is_dnssec_ok.into_pyobject(py)?.to_owned().into_any(),
             line.duration_us.into_pyobject(py)?.into_any(),
         ];
         pyo3::types::PyTuple::new(py, values)

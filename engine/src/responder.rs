@@ -4,10 +4,11 @@
 //! *declined* when Python answers it. Old versions and routes are freed by the reaper thread, never by a thread that
 //! answers.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,6 +17,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::answer::{Answer, NameBuffer};
+pub use crate::counters::Transport;
 use crate::message::{CLASS_IN, Malformed, Opt, Query, UDP_SIZE, Writer, flag, opcode, opcode_of, rcode, rrtype};
 use crate::name::{self, Name};
 use crate::signed::SignedVersion;
@@ -25,15 +27,6 @@ use crate::udp::Wake;
 const NOTAUTH: u16 = 9;
 /// EDE 14, Not Ready (RFC 8914 section 4.15).
 const NOT_READY: u16 = 14;
-
-/// How a query came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A datagram.
-    Udp,
-    /// A stream.
-    Tcp,
-}
 
 /// Where a zone's published version stands.
 pub struct ZoneSlot {
@@ -173,7 +166,7 @@ pub struct BlockParts {
 
 /// A key of a block: where a query was routed.
 pub struct Route {
-    /// Number of this route in the table, for counters.
+    /// The number that counters know it by, the same after each swap of the table.
     pub number: u32,
     /// The key.
     pub origin: Name,
@@ -185,14 +178,13 @@ pub struct Route {
 #[derive(Default)]
 pub struct Routes {
     listeners: Vec<SuffixTable<Arc<Route>>>,
-    /// All routes, by number.
-    pub all: Vec<Arc<Route>>,
 }
 
 impl Routes {
-    /// A table of blocks; of two keys that are the same on a listener the first is taken.
+    /// A table of blocks; of two keys that are the same on a listener the first is taken. `number` gives each route its
+    /// number from its block and key.
     #[must_use]
-    pub fn new(blocks: Vec<BlockParts>) -> Self {
+    pub fn new(blocks: Vec<BlockParts>, mut number: impl FnMut(i64, &Name) -> u32) -> Self {
         let mut routes = Self::default();
         for parts in blocks {
             let mut zones = SuffixTable::default();
@@ -201,9 +193,8 @@ impl Routes {
             }
             let block = Arc::new(Block { number: parts.number, chained: parts.chained, log: parts.log, zones });
             for origin in parts.origins {
-                let number = u32::try_from(routes.all.len()).unwrap_or(u32::MAX);
+                let number = number(block.number, &origin);
                 let route = Arc::new(Route { number, origin: origin.clone(), block: Arc::clone(&block) });
-                routes.all.push(Arc::clone(&route));
                 for listener in &parts.listeners {
                     routes.table(*listener).insert(&origin, Arc::clone(&route));
                 }
@@ -261,8 +252,18 @@ pub enum Outcome {
     Answer(usize),
     /// Nothing is said.
     Silent,
-    /// Python answers.
+    /// Python answers, for the block of this number.
     Declined(i64),
+}
+
+/// A query that was answered, for those who count and log.
+pub struct Observed<'a> {
+    /// The query.
+    pub query: &'a Query<'a>,
+    /// Where it was routed.
+    pub route: &'a Route,
+    /// The answer, as it is sent.
+    pub response: &'a [u8],
 }
 
 /// A query as it came in.
@@ -298,11 +299,17 @@ pub struct Totals {
 /// Routes queries and answers them.
 pub struct Responder {
     routes: ArcSwap<Routes>,
+    known: Mutex<HashMap<(i64, Name), u32>>,
     /// Queries for Python.
     queue: ArrayQueue<Declined>,
     wake: Wake,
     /// Counts.
     pub totals: Totals,
+}
+
+fn number_of(known: &mut HashMap<(i64, Name), u32>, block: i64, origin: &Name) -> u32 {
+    let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+    *known.entry((block, origin.clone())).or_insert(next)
 }
 
 fn add(counter: &AtomicU64) {
@@ -317,6 +324,7 @@ impl Responder {
     pub fn new(queue: usize) -> std::io::Result<Self> {
         Ok(Self {
             routes: ArcSwap::from_pointee(Routes::default()),
+            known: Mutex::default(),
             queue: ArrayQueue::new(queue.max(1)),
             wake: Wake::new()?,
             totals: Totals::default(),
@@ -325,14 +333,19 @@ impl Responder {
 
     /// Swap the whole route table.
     pub fn route(&self, blocks: Vec<BlockParts>) {
-        let old = self.routes.swap(Arc::new(Routes::new(blocks)));
+        let routes = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Routes::new(blocks, |block, origin| number_of(&mut known, block, origin))
+        };
+        let old = self.routes.swap(Arc::new(routes));
         reap(Box::new(old));
     }
 
-    /// The routes in force.
+    /// Block number and key of every route there ever was, by the route's number.
     #[must_use]
-    pub fn routes(&self) -> Arc<Routes> {
-        self.routes.load_full()
+    pub fn known_routes(&self) -> HashMap<u32, (i64, Name)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(route, number)| (*number, route.clone())).collect()
     }
 
     /// What wakes Python.
@@ -362,8 +375,14 @@ impl Responder {
         queued
     }
 
-    /// Answer one message into `out`.
-    pub fn respond(&self, octets: &[u8], arrival: &Arrival, out: &mut [u8]) -> Outcome {
+    /// Answer one message into `out`; what a block answered is shown to `observe`.
+    pub fn respond(
+        &self,
+        octets: &[u8],
+        arrival: &Arrival,
+        out: &mut [u8],
+        observe: impl FnOnce(&Observed<'_>),
+    ) -> Outcome {
         add(&self.totals.queries);
         if let Some(code) = opcode_refused(octets) {
             return head_only(octets, code, out);
@@ -378,10 +397,16 @@ impl Responder {
                 };
             }
         };
-        self.answer(&query, arrival, out)
+        self.answer(&query, arrival, out, observe)
     }
 
-    fn answer(&self, query: &Query<'_>, arrival: &Arrival, out: &mut [u8]) -> Outcome {
+    fn answer(
+        &self,
+        query: &Query<'_>,
+        arrival: &Arrival,
+        out: &mut [u8],
+        observe: impl FnOnce(&Observed<'_>),
+    ) -> Outcome {
         let limit = size_limit(query, arrival.transport).min(out.len());
         if let Some(code) = refused_by_form(query, arrival.transport) {
             return without_records(query, code, None, out, limit);
@@ -396,11 +421,16 @@ impl Responder {
         if route.block.chained || is_transfer && arrival.transport == Transport::Tcp {
             return Outcome::Declined(route.block.number);
         }
-        let Some(slot) = slot else {
+        let outcome = if let Some(slot) = slot {
+            from_slot(slot, query, out, limit)
+        } else {
             add(&self.totals.refused);
-            return without_records(query, rcode::REFUSED, None, out, limit);
+            without_records(query, rcode::REFUSED, None, out, limit)
         };
-        from_slot(slot, query, out, limit)
+        if let Outcome::Answer(length) = outcome {
+            observe(&Observed { query, route, response: out.get(..length).unwrap_or(&[]) });
+        }
+        outcome
     }
 
     /// Answer from one zone, routes not asked.

@@ -2,65 +2,31 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
-use crate::responder::{Arrival, Declined, Outcome, Responder, Transport};
+use crate::counters::{Counters, Family, Observation, Row};
+use crate::name::Name;
+use crate::responder::{Arrival, Declined, Observed, Outcome, Responder, Transport};
+use crate::tap::{LogEntry, Tap};
 use crate::udp::{Answerer, Datagram, Sockets};
 
 /// The largest message.
 const LARGEST: usize = 65535;
 
-/// One line of the query log.
-pub struct LogLine {
-    /// The block's number.
-    pub block: i64,
-    /// When the answer was made, Unix microseconds.
-    pub unix_us: u64,
-    /// Who asked.
-    pub client: SocketAddr,
-    /// How.
-    pub transport: Transport,
-    /// The question's name as it came.
-    pub qname: Vec<u8>,
-    /// Its type.
-    pub qtype: u16,
-    /// Its class.
-    pub qclass: u16,
-    /// The message id.
-    pub id: u16,
-    /// The second 16 bits of the response's header.
-    pub flags: u16,
-    /// Octets of the query.
-    pub query_octets: u16,
-    /// Octets of the response.
-    pub response_octets: u16,
-    /// The EDNS size the client named; 0 for none.
-    pub edns_size: u16,
-    /// DO.
-    pub dnssec_ok: bool,
-    /// How long the answer took.
-    pub duration_us: u32,
-}
+/// How many log lines may wait for Python.
+const LOG_LINES: usize = 65536;
 
-/// One count.
+/// One count, with the route spelt out.
 pub struct CounterRow {
     /// The block's number.
     pub block: i64,
     /// The block's key the query was routed by.
-    pub origin: Vec<u8>,
-    /// How.
-    pub transport: Transport,
-    /// 4 or 6.
-    pub family: u8,
+    pub origin: Name,
     /// What is counted.
-    pub kind: &'static str,
-    /// Of which value.
-    pub key: u64,
-    /// How many.
-    pub count: u64,
+    pub row: Row,
 }
 
 /// All that answers.
@@ -71,6 +37,8 @@ pub struct Service {
     pub responder: Responder,
     /// The one clock.
     pub clock: Arc<Clock>,
+    counters: Counters,
+    tap: Tap,
 }
 
 impl Service {
@@ -79,7 +47,13 @@ impl Service {
     /// # Errors
     /// The system gives no eventfd.
     pub fn new(clock: Arc<Clock>, queue: usize) -> io::Result<Self> {
-        Ok(Self { sockets: Sockets::new(), responder: Responder::new(queue)?, clock })
+        Ok(Self {
+            sockets: Sockets::new(),
+            responder: Responder::new(queue)?,
+            clock,
+            counters: Counters::new(),
+            tap: Tap::new(LOG_LINES),
+        })
     }
 
     /// Start the threads of sockets that have none yet.
@@ -95,26 +69,57 @@ impl Service {
     #[must_use]
     pub fn respond(&self, query: &[u8], arrival: &Arrival) -> (Outcome, Vec<u8>) {
         let mut out = vec![0; LARGEST];
-        let outcome = self.responder.respond(query, arrival, &mut out);
+        let received = Instant::now();
+        let outcome = self.responder.respond(query, arrival, &mut out, |seen| self.observe(arrival, received, seen));
         (outcome, out)
+    }
+
+    /// Count an answered query and enter it in the log if its block has one.
+    fn observe(&self, arrival: &Arrival, received: Instant, seen: &Observed<'_>) {
+        let flags = seen.response.get(2..4).and_then(|pair| pair.try_into().ok()).map_or(0, u16::from_be_bytes);
+        let log = seen.route.block.log;
+        // Reading the clock costs as much as a lookup: it is read where somebody looks at the duration.
+        let duration = log.then(|| received.elapsed());
+        self.counters.observe(
+            arrival.worker,
+            &Observation {
+                route: seen.route.number,
+                transport: arrival.transport,
+                family: Family::of(&arrival.client),
+                qtype: seen.query.qtype,
+                rcode: flags & 15,
+                is_dnssec_ok: seen.query.dnssec_ok(),
+                request_octets: seen.query.octets.len(),
+                response_octets: seen.response.len(),
+                duration,
+            },
+        );
+        if log {
+            self.tap.push(log_entry(arrival, seen, flags, duration.unwrap_or_default()));
+        }
     }
 
     /// Drain the query log.
     #[must_use]
-    pub fn log_entries(&self, _limit: usize) -> Vec<LogLine> {
-        Vec::new()
+    pub fn log_entries(&self, limit: usize) -> Vec<LogEntry> {
+        self.tap.drain(limit)
     }
 
     /// Log lines lost because the ring was full.
     #[must_use]
     pub fn log_dropped(&self) -> u64 {
-        0
+        self.tap.dropped()
     }
 
     /// Counts by block.
     #[must_use]
     pub fn counters(&self) -> Vec<CounterRow> {
-        Vec::new()
+        let routes = self.responder.known_routes();
+        let named = |row: Row| {
+            let (block, origin) = routes.get(&row.route)?;
+            Some(CounterRow { block: *block, origin: origin.clone(), row })
+        };
+        self.counters.rows().into_iter().filter_map(named).collect()
     }
 
     /// Counts of the whole process.
@@ -145,7 +150,8 @@ impl Answerer for Service {
             local: datagram.local,
             transport: Transport::Udp,
         };
-        match self.responder.respond(datagram.octets, &arrival, out) {
+        let observe = |seen: &Observed<'_>| self.observe(&arrival, datagram.received, seen);
+        match self.responder.respond(datagram.octets, &arrival, out, observe) {
             Outcome::Answer(length) => length,
             Outcome::Silent => 0,
             Outcome::Declined(block) => {
@@ -160,5 +166,25 @@ impl Answerer for Service {
                 0
             }
         }
+    }
+}
+
+fn log_entry(arrival: &Arrival, seen: &Observed<'_>, flags: u16, duration: Duration) -> LogEntry {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    LogEntry {
+        block: u32::try_from(seen.route.block.number).unwrap_or(u32::MAX),
+        unix_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+        client: arrival.client,
+        transport: arrival.transport,
+        qname: seen.query.qname.into(),
+        qtype: seen.query.qtype,
+        qclass: seen.query.qclass,
+        id: seen.query.id,
+        flags,
+        request_octets: u32::try_from(seen.query.octets.len()).unwrap_or(u32::MAX),
+        response_octets: u32::try_from(seen.response.len()).unwrap_or(u32::MAX),
+        edns_size: seen.query.edns.map_or(0, |edns| edns.size),
+        is_dnssec_ok: seen.query.dnssec_ok(),
+        duration_us: u32::try_from(duration.as_micros()).unwrap_or(u32::MAX),
     }
 }
