@@ -11,7 +11,7 @@ help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 build: .venv/built ## Make .venv with the compiled engine and the developers' tools
-.venv/built: pyproject.toml engine/Cargo.toml $(wildcard engine/Cargo.lock engine/src/*.rs)
+.venv/built: pyproject.toml engine/Cargo.toml $(shell find engine/src engine/Cargo.lock -name "*.rs" -o -name Cargo.lock)
 	tools/build.sh
 	@touch $@
 
