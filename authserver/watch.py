@@ -126,7 +126,7 @@ class Watch:
 class Watcher:
     """All watches of a server, over one observer; made, used and closed in the loop."""
 
-    def __init__(self, *, settle: float = 0.1, cap: float = 1.0, most: int = 256) -> None:
+    def __init__(self, *, settle: float = 0.1, cap: float = 1.0, most: int = 2048) -> None:
         """A hint waits until nothing came for `settle` seconds, and no longer than `cap`."""
         self.unwatched: dict[str, str] = {}
         self._settle = settle

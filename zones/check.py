@@ -68,6 +68,7 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType(
         "git-symlink": "error",
         "git-lfs-pointer": "error",
         "file-too-large": "error",
+        "include-missing": "error",
         "include-unreadable": "error",
     }
 )

@@ -408,7 +408,7 @@ class Snapshot:
         """The entry of a regular file. Raises SourceError."""
         entry = self.entries.get(name)
         if entry is None:
-            raise SourceError(name, "file-unreadable", f"it is not in commit {self.commit[:12]}")
+            raise SourceError(name, "file-missing", f"it is not in commit {self.commit[:12]}")
         refusal = entry_refusal(entry, limits)
         if refusal is not None:
             raise SourceError(name, *refusal)

@@ -117,6 +117,8 @@ def read_candidate(
     records = reading.parse(origin, includes=includes)
     while includes and reading.add_included(records.missing_includes):
         records = reading.parse(origin, includes=True)
+    if records.missing_includes and not held(from_engine(records.diagnostics)):
+        reading.findings.append(finding(file, "include-missing", f"{records.missing_includes[0]} can't be included"))
     return Candidate(
         origin=origin,
         file=file,
@@ -171,7 +173,8 @@ class _Reading:
             except SourceError as error:
                 # Remembered as absent, so that the zone is read again when the file comes.
                 self.stamps[name] = ABSENT
-                self.findings.append(finding(name, "include-unreadable", f"included, but {error.reason}"))
+                if error.rule != "file-missing":  # the engine says that at the line
+                    self.findings.append(finding(name, "include-unreadable", f"included, but {error.reason}"))
         return came
 
 
@@ -220,7 +223,7 @@ class Directory:
         try:
             path = self._real(os.path.join(self.root, name))
         except (OSError, ValueError) as error:
-            raise SourceError(name, "file-unreadable", _reason(error)) from None
+            raise _unreadable(name, error) from None
         if not _is_below(path, self._real_root):
             raise SourceError(name, "file-outside", f"it is outside of {self.root}")
         return path
@@ -308,7 +311,7 @@ class _Alone(Directory):
 
     def _resolved(self, name: str) -> str:
         if not os.path.lexists(self._leads_to):
-            raise SourceError(name, "file-unreadable", os.strerror(errno.ENOENT).lower())
+            raise SourceError(name, "file-missing", os.strerror(errno.ENOENT).lower())
         return self._leads_to
 
 
@@ -367,7 +370,7 @@ def _opened_below(root: str, path: str, name: str) -> _OpenFile:
         finally:
             os.close(at)
     except OSError as error:
-        raise SourceError(name, "file-unreadable", _reason(error)) from None
+        raise _unreadable(name, error) from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
@@ -396,6 +399,11 @@ def _stamp(status: os.stat_result, now: int | None) -> str:
     if now is not None and now - YOUNG < status.st_ctime_ns // 1_000_000_000 + 1:
         return UNSURE
     return ":".join(str(mark) for mark in _marks(status))
+
+
+def _unreadable(name: str, error: OSError | ValueError) -> SourceError:
+    is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return SourceError(name, "file-missing" if is_missing else "file-unreadable", _reason(error))
 
 
 def _reason(error: OSError | ValueError) -> str:

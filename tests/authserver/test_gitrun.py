@@ -378,8 +378,8 @@ def test_includes_stay_in_the_folder_of_the_commit(origin: Repository, tmp_path:
     snapshot = taken(cache)
     with cache.blobs(snapshot) as blobs:
         candidate = read_candidate(blobs, "db.example.org", ORIGIN, includes=True)
-    unread = [one.file for one in candidate.findings if one.rule == "include-unreadable"]
-    assert unread == ["../secret", "/etc/passwd"]
+    missing = [(one.file, one.line) for one in candidate.findings if one.rule == "include-missing"]
+    assert missing == [("db.example.org", 5), ("db.example.org", 6)]
     assert ("parts/a", snapshot.entries["parts/a"].object_id) in candidate.stamps
     assert not any("hunter2" in one.message for one in candidate.findings)
 
