@@ -76,8 +76,6 @@ pub(crate) enum Field {
     Hash,
     /// Type bitmaps, to the end (RFC 4034 section 4.1.2).
     Bitmap,
-    /// Type bitmaps that may not be empty, to the end.
-    SomeBitmap,
     /// Service parameters, to the end (RFC 9460 section 2.1).
     Parameters,
     /// Eight octets as four groups of hex with colons (RFC 6742).

@@ -238,7 +238,7 @@ impl<'a> Parser<'_, '_, 'a> {
         self.encoded("hex", decode_hex)
     }
 
-    fn base64(&mut self) -> Parsed {
+    pub(super) fn base64(&mut self) -> Parsed {
         self.encoded("base64", decode_base64)
     }
 
@@ -334,7 +334,7 @@ impl<'a> Parser<'_, '_, 'a> {
             Field::Base64 | Field::Base64IfAny => self.base64(),
             Field::Salt => self.salt(),
             Field::Hash => self.hash(),
-            Field::Bitmap | Field::SomeBitmap => self.bitmap(),
+            Field::Bitmap => self.bitmap(),
             Field::Parameters => svcb::parse(self),
             Field::Locator => self.locator(),
             Field::Eui(count) => self.eui(count),

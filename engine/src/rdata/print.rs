@@ -57,7 +57,7 @@ fn field_to_text(field: Field, part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         Field::Salt if part.len() == 1 => out.push(b'-'),
         Field::Salt => out.extend_from_slice(HEXUPPER.encode(part.get(1..)?).as_bytes()),
         Field::Hash => out.extend_from_slice(BASE32HEX_NOPAD.encode(part.get(1..)?).as_bytes()),
-        Field::Bitmap | Field::SomeBitmap => bitmap(part, out),
+        Field::Bitmap => bitmap(part, out),
         Field::Parameters => svcb::print(part, out)?,
         Field::Locator => special::print_locator(part, out),
         Field::Eui(_) => pairs(part, out),

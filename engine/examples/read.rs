@@ -1,0 +1,46 @@
+//! Reads a zone file and says what it found and how long that took: `read ORIGIN FILE [dump]`.
+
+use std::io::Write;
+use std::time::Instant;
+
+use zonewright_engine::name::{self, Name};
+use zonewright_engine::rdata;
+use zonewright_engine::zonefile::{Limits, Records, Source, read};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, origin, file, rest @ ..] = arguments.as_slice() else { return Err("read ORIGIN FILE [dump]".into()) };
+    let origin = Name::from_text(origin.as_bytes(), name::ROOT)?;
+    let octets = std::fs::read(file)?;
+    let limits = Limits { includes: false, max_records: 0, max_generate: 100_000_000 };
+    let start = Instant::now();
+    let records = read(&origin, &[Source { name: file, octets: &octets }], &limits);
+    let took = start.elapsed();
+    for finding in &records.diagnostics {
+        eprintln!("{}:{}:{}: {} [{}]", finding.file, finding.line, finding.column, finding.message, finding.rule);
+    }
+    if rest.first().is_some_and(|word| word == "dump") {
+        dump(&records)?;
+    }
+    let count = records.records.len().max(1);
+    eprintln!(
+        "{count} records in {took:?}: {:.3} us each; arena {:.1} octets each",
+        took.as_secs_f64() * 1e6 / count as f64,
+        records.arena.len() as f64 / count as f64
+    );
+    Ok(())
+}
+
+fn dump(records: &Records) -> std::io::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut text = Vec::new();
+    for record in &records.records {
+        text.clear();
+        name::to_text(records.owner(record), &mut text);
+        text.extend_from_slice(format!(" {} IN {} ", record.ttl, rdata::rtype_to_text(record.rtype)).as_bytes());
+        rdata::to_text(record.rtype, records.rdata(record), &mut text);
+        text.push(b'\n');
+        out.write_all(&text)?;
+    }
+    Ok(())
+}
