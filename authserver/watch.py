@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 MAX_LINKS: Final = 40
 """Links on the way to a file, as Linux counts them (path_resolution(7))."""
 
+HINTLESS: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "virtiofs", "fuse")
+"""Types of file systems that change without telling this machine's kernel."""
+
 TELLING: Final[list[type[FileSystemEvent]]] = [
     DirCreatedEvent,
     DirDeletedEvent,
@@ -101,6 +104,20 @@ def chain_of(path: str) -> Chain:
             directory = name if stat.S_ISDIR(mode) else None
             return Chain(frozenset(names | {name}), frozenset(folders | {at}), directory)
     return Chain(frozenset(names), frozenset(folders), None)
+
+
+def hintless(path: str, mounts: str = "/proc/self/mounts") -> str | None:
+    """The type of the file system a path is on, if that gives no hints: such a path is better looked at often."""
+    real = os.path.realpath(path)
+    best, kind = "", ""
+    with suppress(OSError):
+        for line in Path(mounts).read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            _, point, name, *_ = line.split(" ")
+            point = point.replace("\\040", " ")
+            # The last one of equal length lies on top of the others.
+            if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+                best, kind = point, name
+    return kind if kind.partition(".")[0] in HINTLESS else None
 
 
 @dataclass(eq=False, slots=True)

@@ -1,10 +1,15 @@
 """Following real git repositories, hostile ones too; each is made in a temporary directory by the real git."""
 
 import asyncio
+import http.server
 import os
 import shutil
+import socket
 import subprocess
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -484,3 +489,98 @@ def test_many_commits_leave_few_packs(origin: Repository, tmp_path: Path, monkey
         taken(cache, parent)
         parent = commit
     assert len(list((tmp_path / "state" / "git").rglob("*.pack"))) <= 3
+
+
+@contextmanager
+def http_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A server on loopback whose answers a test makes; its URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def simple(status: int, **headers: str) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+
+    return answer
+
+
+def test_a_repository_over_http_is_followed(origin: Repository, tmp_path: Path) -> None:
+    first = origin.commit({"db.example.org": ZONE})
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        path = origin.path.parent / request.path.partition("?")[0].lstrip("/")
+        octets = path.read_bytes() if path.is_file() else None
+        request.send_response(404 if octets is None else 200)
+        request.end_headers()
+        request.wfile.write(octets or b"")
+
+    with http_server(answer) as url:
+        origin.git("update-server-info")
+        cache = cache_of(origin, tmp_path, url=f"{url}/zones.git")
+        assert taken(cache).commit == first
+        second = origin.commit({"db.example.org": ZONE + "\n"}, parent=first)
+        origin.git("update-server-info")
+        assert taken(cache, first).commit == second
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [
+        (simple(401, WWW_Authenticate='Basic realm="x"'), "git-authentication"),
+        (simple(403), "git-unreachable"),
+        (simple(500), "git-unreachable"),
+        (simple(302, Location="file:///etc"), "git-unreachable"),
+        (simple(302, Location="http://127.0.0.1:1/zones.git/info/refs"), "git-unreachable"),
+    ],
+    ids=["password wanted", "forbidden", "broken", "sent to a file", "sent elsewhere"],
+)
+def test_a_forge_that_refuses_is_a_named_error_at_once(
+    origin: Repository,
+    tmp_path: Path,
+    answer: Callable[[http.server.BaseHTTPRequestHandler], None],
+    rule: str,
+) -> None:
+    with http_server(answer) as url:
+        start = time.monotonic()
+        with pytest.raises(GitError) as caught:
+            poll(cache_of(origin, tmp_path, url=f"{url}/zones.git"))
+        assert time.monotonic() - start < 10
+    assert caught.value.rule == rule
+
+
+def test_a_repository_over_gits_own_protocol_is_followed(origin: Repository, tmp_path: Path) -> None:
+    commit = origin.commit({"db.example.org": ZONE})
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["git", "daemon", "--export-all", "--listen=127.0.0.1", f"--port={port}", f"--base-path={tmp_path}"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    daemon = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        assert taken(cache_of(origin, tmp_path, url=f"git://127.0.0.1:{port}/zones.git")).commit == commit
+    finally:
+        os.killpg(daemon.pid, 9)
+        daemon.wait()

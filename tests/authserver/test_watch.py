@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from authserver.watch import Watcher, chain_of
+from authserver.watch import Watcher, chain_of, hintless
 
 Deed = Callable[[Path], object]
 
@@ -216,3 +216,12 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
     base = os.path.realpath(tmp_path)
     assert chain_of(f"{base}/a").names == {f"{base}/a", f"{base}/b"}
+
+
+def test_file_systems_of_the_network_are_known_to_give_no_hints(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda / ext4 rw 0 0\nserver:/x /srv nfs4 rw 0 0\n/dev/sdb /srv/local xfs rw 0 0\nh /mnt/a\\040b fuse.sshfs rw 0 0\n"
+    )
+    kinds = [hintless(path, str(mounts)) for path in ("/srv/zones", "/srv/local/zones", "/mnt/a b/zones", "/srvx", "/")]
+    assert kinds == ["nfs4", None, "fuse.sshfs", None, None]
