@@ -34,9 +34,9 @@ from authserver.plugin import (
     Zone,
 )
 from engine import SignedVersion
+from zones.errors import TransferMessageError
 from zones.naming import is_at_or_below
 from zones.serial import is_after
-from zones.errors import TransferMessageError
 from zones.transfer import allowed, is_transfer, parse_target, parse_targets
 
 

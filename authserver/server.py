@@ -1,0 +1,519 @@
+"""The server: puts a configuration in force, keeps it there, replaces it on reload, and ends in order.
+
+The order at start is DESIGN's: Corefile, state and its lock, clock, sockets, privileges, last good versions, answers,
+`ready`, sources. What can fail for reasons of configuration fails before anything is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import dns.exception
+import dns.message
+import dns.rcode
+
+from authserver import chain
+from authserver.control import ControlSocket
+from authserver.errors import CorefileErrors, StateError, StateInUse
+from authserver.facts import LiveFacts, metric_facts
+from authserver.following import Follower, Registry, Site, World, follow, follower
+from authserver.http import HttpServers
+from authserver.listeners import ListenError, Listeners, places_of, shown
+from authserver.pipeline import Pipeline
+from authserver.plugin import LOG, SIGNING, SOURCES, TRANSFER, ZONES, Block, Configuration, Runtime
+from authserver.plugins.transfer import rule_of
+from authserver.publisher import Zone
+from authserver.query import Query, Response
+from authserver.schedule import Schedule
+from authserver.sockets import DeclinedQueries, NotifyTarget, Streams, notify
+from authserver.state import State, default_directory
+from authserver.telemetry import zone_metrics
+from authserver.watch import Watch, Watcher
+from engine import Block as Route
+from engine import Clock, Declined, Effects, Responder, ZoneSlot, drop_capabilities
+from keys.errors import KeysError
+from keys.policy import DEFAULT, Policy
+from zones.naming import is_at_or_below
+from zones.transfer import is_notify_answer, notified, notify_message, parse_targets
+
+log = logging.getLogger(__name__)
+
+GOOD: Final = 0
+BAD_CONFIGURATION: Final = 1
+IN_USE: Final = 2
+KEPT_CAPABILITIES: Final = ("CAP_NET_BIND_SERVICE", "CAP_DAC_READ_SEARCH", "CAP_DAC_OVERRIDE")
+LOG_PAUSE_S: Final = 0.1
+STOP_WITHIN_S: Final = 4.0
+READY_POLL_S: Final = 0.02
+CLOCK_TOLERANCE: Final = 300
+NOTIFY_AT_ONCE: Final = 64
+QUERY: Final = 0
+SOA: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    corefile: Path
+    state: Path | None = None
+    user: str | None = None
+    threads: int | None = None
+    port: int = 53
+    passphrase: bytes | None = None
+
+
+class StartError(Exception):
+    """The server can't start; `status` is what the process ends with."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Server:
+    """One running server."""
+
+    def __init__(self, options: Options, configuration: Configuration, state: State, clock: Clock) -> None:
+        self.options = options
+        self.configuration = configuration
+        self.state = state
+        self.clock = clock
+        self.responder = Responder(clock)
+        self.schedule = Schedule(clock)
+        self.streams = Streams(self.responder, self._dispatch)
+        self.listeners = Listeners(self.responder, self.streams, options.threads)
+        self.declined = DeclinedQueries(self.responder, self._dispatch)
+        self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
+        self.http = HttpServers()
+        self.watcher = Watcher()
+        self.followers: list[Follower] = []
+        self.is_ready = False
+        self._registry = Registry(self.pipeline)
+        self._watches: list[Watch] = []
+        self._hints: dict[str, asyncio.Event] = {}
+        self._stop = asyncio.Event()
+        self._reloads_failed = 0
+        self._reload_lock = asyncio.Lock()
+        self._notifies: dict[str, asyncio.Task[None]] = {}
+        self._notify_slots = asyncio.Semaphore(NOTIFY_AT_ONCE)
+        self._control = ControlSocket(state.control_path, LiveFacts(self).commands())
+
+    # ---------------------------------------------------------------- life
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit status."""
+        async with self.schedule:
+            try:
+                await self._start()
+                await self._until_stopped()
+            finally:
+                await self._end()
+        return GOOD if self.schedule.failed_task is None else BAD_CONFIGURATION
+
+    async def _start(self) -> None:
+        await self.listeners.bind(self.configuration)
+        drop_privileges(self.options.user, self.state.directory)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signal_number, self._stop.set)
+        for signal_number in (signal.SIGHUP, signal.SIGUSR1):
+            asyncio.get_running_loop().add_signal_handler(signal_number, self._on_reload_signal)
+        self._say_chains(self.configuration)
+        await self._put_in_force(self.configuration)
+        self.responder.start()
+        await self.listeners.listen()
+        self.declined.start()
+        self.schedule.start("idle connections", self.streams.sweep)
+        self.schedule.start("query log", self._write_log)
+        await self._control.start()
+        self.schedule.start("ready", self._say_ready)
+
+    async def _until_stopped(self) -> None:
+        waits = [asyncio.create_task(self._stop.wait()), asyncio.create_task(self.schedule.failed.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        log.info("stopping")
+
+    async def _end(self) -> None:
+        self._stop.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await self.configuration.stop()
+        self.watcher.close()
+        for one in list(self._notifies.values()):
+            one.cancel()
+        await self._control.stop()
+        self.declined.stop()
+        await self.streams.close_all()
+        await asyncio.to_thread(self.responder.stop)
+        await self.pipeline.stop()
+
+    async def _say_ready(self) -> None:
+        """The one line that says it: each configured zone is live or held."""
+        while not all(one.is_settled for one in self.followers):
+            await asyncio.sleep(READY_POLL_S)  # noqa: ASYNC110 (once, at start)
+        self.is_ready = True
+        print("ready", *map(shown, self.listeners.bound), file=sys.stderr, flush=True)  # noqa: T201 (pinned by DESIGN)
+
+    @staticmethod
+    def _say_chains(configuration: Configuration) -> None:
+        for warning in configuration.warnings:
+            log.warning("%s", warning)
+        for block in configuration.blocks:
+            if block.chained_by is not None:
+                log.info("%s: %s is chained: %s", block.place, block.label, block.chained_by)
+
+    # ---------------------------------------------------------------- configuration
+
+    async def _put_in_force(self, configuration: Configuration) -> None:
+        """Serve by this configuration; what it shares with the one before goes on without a gap."""
+        configuration.runtime = Runtime(
+            responder=self.responder,
+            clock=self.clock,
+            schedule=self.schedule,
+            http=self.http,
+            reload=self.reload,
+            zone_metrics=lambda: zone_metrics(metric_facts(self.pipeline.zones.values())),
+            reloads_failed=lambda: self._reloads_failed,
+            is_stopping=self._stop.is_set,
+        )
+        registry = Registry(self.pipeline)
+        world = World(registry, self.pipeline, self.state, self.clock, self._route)
+        followers = [follower(site, world) for site in _sites(configuration)]
+        is_first = not self.followers and not self._registry.zones
+        await self._restore(followers)
+        await configuration.start()
+        gone = [zone for key, zone in self.pipeline.zones.items() if key not in registry.zones]
+        await self._unfollow()
+        self.configuration, self.followers, self._registry = configuration, followers, registry
+        self._route()
+        await self.pipeline.remove(gone)
+        if is_first:
+            self.pipeline.start()
+        self._follow()
+
+    async def _restore(self, followers: list[Follower]) -> None:
+        """The last good versions of what the state knows."""
+        known = await asyncio.to_thread(self.pipeline.provenances)
+        zones = [zone for one in followers for zone in one.known(known)]
+        fresh = {zone.key: zone for zone in zones if zone.key not in self.pipeline.zones}
+        await self.pipeline.restore(list(fresh.values()))
+
+    def _follow(self) -> None:
+        for number, one in enumerate(self.followers):
+            hint = asyncio.Event()
+            self._hints[one.name] = hint
+            self.schedule.start(f"source {number}: {one.name}", _following(one, hint))
+            self._watches += [self.watcher.watch(path, hint.set) for path in one.watched]
+
+    async def _unfollow(self) -> None:
+        for watch in self._watches:
+            self.watcher.unwatch(watch)
+        self._watches.clear()
+        self._hints.clear()
+        for number, one in enumerate(self.followers):
+            await self.schedule.stop(f"source {number}: {one.name}")
+
+    def _route(self) -> None:
+        """Swap the engine's routes for what the tables hold now."""
+        numbers = self.listeners.numbers
+        routes = []
+        for block in self.configuration.blocks:
+            by_origins: dict[tuple[bytes, ...], list[int]] = {}
+            for place, origins in places_of(block).items():
+                if place in numbers:
+                    by_origins.setdefault(tuple(origins), []).append(numbers[place])
+            zones = _zones_of(block)
+            effects = Effects(log=block.effect.log)
+            for origins_there, listeners in by_origins.items():
+                chained = not block.is_direct
+                route = Route(block.number, listeners, list(origins_there), zones, chained=chained, effects=effects)
+                routes.append(route)
+        self.responder.route(routes)
+
+    def look_again(self, name: str | None = None) -> None:
+        """Look at one source, or at all, now."""
+        for known, hint in self._hints.items():
+            if name is None or known == name:
+                hint.set()
+
+    # ---------------------------------------------------------------- reload
+
+    def _on_reload_signal(self) -> None:
+        async def run() -> None:
+            await self.reload()
+
+        with contextlib.suppress(ValueError):  # one is running; it reads the file as it is now
+            self.schedule.start("reload", run, essential=False)
+
+    async def reload(self) -> bool:
+        """Load the Corefile again and put it in force; False, and nothing changed, when it can't be."""
+        async with self._reload_lock:
+            try:
+                configuration = await asyncio.to_thread(load, self.options)
+                bound = await self.listeners.bind(configuration)
+                try:
+                    await self._put_in_force(configuration)
+                except (OSError, CorefileErrors):
+                    await self.listeners.close(bound)
+                    raise
+            except CorefileErrors as errors:
+                return self._kept([str(problem) for problem in errors.problems])
+            except (ListenError, OSError) as error:
+                return self._kept([str(error)])
+            return True
+
+    def _kept(self, problems: list[str]) -> bool:
+        self._reloads_failed += 1
+        for problem in problems:
+            log.error("%s", problem)
+        log.error("reload: the old configuration serves on")
+        return False
+
+    async def replace(self, configuration: Configuration) -> None:
+        """For `reload`: what is only to be done when the new configuration is in force."""
+        old = self.configuration
+        await self._put_in_force(configuration)
+        await old.stop()
+
+    # ---------------------------------------------------------------- queries the engine declines
+
+    async def _dispatch(self, declined: Declined) -> bytes | AsyncIterator[bytes] | None:
+        query = Query.from_declined(declined, self.listeners.address(declined.listener))
+        if not 0 <= query.block < len(self.configuration.blocks):
+            return query.respond(dns.rcode.REFUSED).octets
+        if query.opcode != QUERY:
+            # NOTIFY and UPDATE: nobody here is a secondary of anybody, and nothing takes updates.
+            return query.respond(dns.rcode.REFUSED).octets
+        if _is_signed(query):
+            return query.respond(dns.rcode.NOTAUTH).octets  # RFC 8945 section 5.2.1: no such key
+        answer = await chain.serve(self.configuration.blocks[query.block], query)
+        if isinstance(answer, Response):
+            return answer.octets
+        if query.transport == "udp":
+            return query.respond(dns.rcode.FORMERR).octets
+        return answer.messages()
+
+    async def _write_log(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_PAUSE_S)
+            for entry in self.responder.log_entries():
+                if 0 <= entry[0] < len(self.configuration.blocks):
+                    for tap in self.configuration.blocks[entry[0]].offered(LOG):
+                        tap.write(entry)
+
+    # ---------------------------------------------------------------- NOTIFY
+
+    def _on_sealed(self, zone: Zone) -> None:
+        """Tell those that `transfer` names, an older NOTIFY of the zone being moot."""
+        log.info("%s: serial %d is sealed", zone.key, zone.sealed.serial if zone.sealed else 0)
+        name = f"{zone.key}"
+        if (old := self._notifies.pop(name, None)) is not None:
+            old.cancel()
+        targets = self._targets(zone)
+        if targets:
+            task = asyncio.create_task(self._notify_all(zone, targets), name=f"notify {name}")
+            self._notifies[name] = task
+            task.add_done_callback(lambda done: self._notifies.pop(name, None) if self._notifies.get(name) is done else None)
+
+    def _targets(self, zone: Zone) -> list[NotifyTarget]:
+        targets: dict[tuple[str, int], NotifyTarget] = {}
+        for block in self.configuration.blocks:
+            if not any(zone.slot is slot for _, slot in _zones_of(block)):
+                continue
+            rule = rule_of(block.offered(TRANSFER), zone.key.origin)
+            if rule is None:
+                continue
+            for address, port in notified(parse_targets(rule.to)):
+                source = rule.source or _source_for(address, block)
+                targets[address, port] = NotifyTarget(address, port, source)
+        return list(targets.values())
+
+    async def _notify_all(self, zone: Zone, targets: list[NotifyTarget]) -> None:
+        await asyncio.gather(*(self._notify(zone, target) for target in targets))
+
+    async def _notify(self, zone: Zone, target: NotifyTarget) -> None:
+        signed = zone.sealed_version
+        if signed is None:
+            return
+        ttl, (soa, *_) = signed.version.rrset(zone.key.origin, SOA) or (0, [b""])
+        number = random.SystemRandom().randrange(1 << 16)
+        message = notify_message(zone.key.origin, ttl, soa, number)
+        where = shown((target.address, target.port))
+        try:
+            async with self._notify_slots:
+                told = await notify(target, message, lambda octets: is_notify_answer(octets, zone.key.origin, number))
+        except OSError as error:
+            log.warning("%s: NOTIFY to %s: %s", zone.key, where, error)
+            return
+        if told:
+            log.info("%s: NOTIFY of serial %d taken by %s", zone.key, signed.serial, where)
+        else:
+            log.warning("%s: NOTIFY of serial %d was not answered by %s", zone.key, signed.serial, where)
+
+
+# -------------------------------------------------------------------- start
+
+
+def load(options: Options) -> Configuration:
+    """The configuration of the Corefile. Raises CorefileErrors."""
+    return chain.load(options.corefile, os.environ, default_port=options.port)
+
+
+def serve(options: Options) -> int:
+    """Run a server in this process; the exit status. What keeps it from starting is logged, all of it."""
+    try:
+        configuration = load(options)
+    except CorefileErrors as errors:
+        for problem in errors.problems:
+            print(problem, file=sys.stderr)  # noqa: T201 (for whoever started it)
+        return BAD_CONFIGURATION
+    try:
+        with _opened_state(options) as state:
+            return asyncio.run(_serve(options, configuration, state))
+    except StartError as error:
+        log.error("%s", error)  # noqa: TRY400 (no bug of ours)
+        return error.status
+    except ListenError as error:
+        log.error("%s", error)  # noqa: TRY400
+        return IN_USE if error.is_in_use else BAD_CONFIGURATION
+    except CorefileErrors as errors:
+        for problem in errors.problems:
+            log.error("%s", problem)  # noqa: TRY400
+        return BAD_CONFIGURATION
+
+
+async def _serve(options: Options, configuration: Configuration, state: State) -> int:
+    for notice in state.notices:
+        log.warning("%s", notice)
+    clock = Clock()
+    last = state.last_event()
+    if last is not None and last > clock.now() + CLOCK_TOLERANCE:
+        behind = last - clock.now()
+        log.warning("the clock is %d s behind what the state remembers; no key takes a step until it is right", behind)
+    return await Server(options, configuration, state, clock).run()
+
+
+@contextlib.contextmanager
+def _opened_state(options: Options):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """The state, taken as the user who will own it."""
+    directory = options.state or default_directory(os.geteuid())
+    with _as_user(options.user, directory):
+        try:
+            state = State.open(directory, options.passphrase)
+        except StateInUse as error:
+            raise StartError(IN_USE, str(error)) from error
+        except (StateError, KeysError, OSError) as error:
+            raise StartError(BAD_CONFIGURATION, str(error)) from error
+    with state:
+        yield state
+
+
+@contextlib.contextmanager
+def _as_user(user: str | None, directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    if user is None or os.geteuid() != 0:
+        yield
+        return
+    account = _account(user)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in [directory, *directory.rglob("*")]:
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def _account(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError:
+        raise StartError(BAD_CONFIGURATION, f"user {user} does not exist") from None
+
+
+def drop_privileges(user: str | None, directory: Path) -> None:
+    """Give up what binding needed: become `user`, or stay root with the few capabilities that reading files needs."""
+    if os.geteuid() != 0:
+        if user is not None:
+            log.warning("only root can become user %s; it goes on as it is", user)
+        return
+    if user is None:
+        drop_capabilities(KEPT_CAPABILITIES)
+        return
+    account = _account(user)
+    os.setgroups([])
+    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+    os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    drop_capabilities([])
+    os.chdir(directory)
+
+
+# -------------------------------------------------------------------- what a configuration means
+
+
+def _sites(configuration: Configuration) -> list[Site]:
+    sites = []
+    for block in configuration.blocks:
+        for source in block.offered(SOURCES):
+            sites.append(Site(source, block.label, _policies(block)))
+    return sites
+
+
+def _policies(block: Block) -> Callable[[bytes], Policy | None]:
+    origins = [origin for signing in block.offered(SIGNING) for origin in signing.origins]
+
+    def policy_of(origin: bytes) -> Policy | None:
+        return DEFAULT if any(is_at_or_below(origin, one) for one in origins) else None
+
+    return policy_of
+
+
+def _zones_of(block: Block) -> list[tuple[bytes, ZoneSlot]]:
+    """The zones of a block's tables; the first table that has an origin serves it."""
+    zones: dict[bytes, ZoneSlot] = {}
+    for backend in block.offered(ZONES):
+        for origin, slot in backend.zones():
+            if any(is_at_or_below(origin, key) for key in block.origins):
+                zones.setdefault(origin, slot)
+    return list(zones.items())
+
+
+def _source_for(address: str, block: Block) -> str | None:
+    """The block's own address of the target's family, when it has just one: secondaries know us by it."""
+    own = [one for one in block.addresses if (":" in one) == (":" in address) and one[0].isalnum() and "." in one or ":" in one]
+    return own[0] if len(own) == 1 else None
+
+
+def _is_signed(query: Query) -> bool:
+    try:
+        return bool(query.message.had_tsig)
+    except dns.message.UnknownTSIGKey:
+        return True
+    except dns.exception.DNSException:
+        return False
+
+
+def _following(one: Follower, hint: asyncio.Event) -> Callable[[], object]:
+    def wait() -> float:
+        reload = one.source.reload or 86400.0
+        return reload * random.uniform(0.9, 1.1)  # noqa: S311 (spreads polls)
+
+    async def run() -> None:
+        await follow(one, hint, wait)
+
+    return run
