@@ -143,7 +143,9 @@ class Listeners:
 
 def _listen_error(place: Place, error: OSError) -> ListenError:
     is_in_use = error.errno == errno.EADDRINUSE
-    return ListenError(place, "in use by another process" if is_in_use else str(error.strerror or error), is_in_use=is_in_use)
+    return ListenError(
+        place, "in use by another process" if is_in_use else str(error.strerror or error), is_in_use=is_in_use
+    )
 
 
 def _addresses(block: Block) -> list[str]:

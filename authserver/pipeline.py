@@ -18,7 +18,10 @@ from authserver.schedule import Schedule
 from authserver.sealing import Job, Sealer
 from authserver.state import State
 from engine import Clock
+from keys.custody import ImportedKey
+from keys.states import Key
 from signer.refresh import next_refresh
+from zones.source import Provenance
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +85,16 @@ class Pipeline:
             self._schedule.forget(f"keys {key}")
         if keys:
             await self._in_thread(lambda: self._publisher.remove(keys))
+
+    def provenances(self) -> dict[ZoneKey, Provenance | None]:
+        """As of the publisher; blocks."""
+        return self._publisher.provenances()
+
+    async def adopt(self, zone: Zone, imported: Sequence[ImportedKey]) -> list[Key]:
+        """Take over an operator's own keys for a zone, and publish it with them. Raises KeysError."""
+        keys = await self._in_thread(lambda: self._publisher.adopt(zone.key, imported))
+        self.submit([Work(zone, resign=True)])
+        return keys
 
     @property
     def waiting_for_seal(self) -> int:

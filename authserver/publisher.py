@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from authserver.errors import StateError
 from authserver.state import PackRef, State
 from engine import Clock, EngineError, SignedVersion, SigningKey, Version, ZoneSlot, name_to_text
-from keys import introduction, store
+from keys import custody, introduction, store
 from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
 from keys.states import Key, RecordKind
@@ -209,6 +209,20 @@ class Publisher:
         image = history.Image(*key, one.live.serial, "content", ref.pack, ref.offset, ref.length)
         history.record_image(tx, image, now)
         history.drop_superseded_images(tx, *key)
+
+    def provenances(self) -> dict[ZoneKey, Provenance | None]:
+        """Every zone the state knows as configured, and where what it serves came from."""
+        with self.state.reader() as tx:
+            keys = [ZoneKey(zone.origin, zone.view) for zone in history.zones(tx) if zone.removed_at is None]
+            lasts = [(key, history.last_published(tx, *key)) for key in keys]
+        return {key: last.provenance if last is not None else None for key, last in lasts}
+
+    def adopt(self, key: ZoneKey, imported: Sequence[custody.ImportedKey]) -> list[Key]:
+        """Take over an operator's own keys. Raises KeysError."""
+        now = self.clock.now()
+        with self.state.transaction(now) as tx:
+            history.see(tx, *key, now)
+            return introduction.adopt(tx, self.state.vault, key, imported, now)
 
     def remove(self, keys: Iterable[ZoneKey]) -> None:
         """Note that these zones are configured no longer; what is known of them is kept for a while."""

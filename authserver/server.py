@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import pwd
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,7 @@ from authserver.plugin import LOG, SIGNING, SOURCES, TRANSFER, ZONES, Block, Con
 from authserver.plugins.transfer import rule_of
 from authserver.publisher import Zone
 from authserver.query import Query, Response
-from authserver.schedule import Schedule
+from authserver.schedule import Action, Schedule
 from authserver.sockets import DeclinedQueries, NotifyTarget, Streams, notify
 from authserver.state import State, default_directory
 from authserver.telemetry import zone_metrics
@@ -102,7 +103,7 @@ class Server:
         self.is_ready = False
         self._registry = Registry(self.pipeline)
         self._watches: list[Watch] = []
-        self._hints: dict[str, asyncio.Event] = {}
+        self._hints: list[tuple[Follower, asyncio.Event]] = []
         self._stop = asyncio.Event()
         self._reloads_failed = 0
         self._reload_lock = asyncio.Lock()
@@ -124,7 +125,7 @@ class Server:
 
     async def _start(self) -> None:
         await self.listeners.bind(self.configuration)
-        drop_privileges(self.options.user, self.state.directory)
+        drop_privileges(self.options.user)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, self._stop.set)
         for signal_number in (signal.SIGHUP, signal.SIGUSR1):
@@ -162,8 +163,8 @@ class Server:
 
     async def _say_ready(self) -> None:
         """The one line that says it: each configured zone is live or held."""
-        while not all(one.is_settled for one in self.followers):
-            await asyncio.sleep(READY_POLL_S)  # noqa: ASYNC110 (once, at start)
+        while not all(one.is_settled for one in self.followers):  # noqa: ASYNC110 (once, at start)
+            await asyncio.sleep(READY_POLL_S)
         self.is_ready = True
         print("ready", *map(shown, self.listeners.bound), file=sys.stderr, flush=True)  # noqa: T201 (pinned by DESIGN)
 
@@ -214,7 +215,7 @@ class Server:
     def _follow(self) -> None:
         for number, one in enumerate(self.followers):
             hint = asyncio.Event()
-            self._hints[one.name] = hint
+            self._hints.append((one, hint))
             self.schedule.start(f"source {number}: {one.name}", _following(one, hint))
             self._watches += [self.watcher.watch(path, hint.set) for path in one.watched]
 
@@ -243,10 +244,11 @@ class Server:
                 routes.append(route)
         self.responder.route(routes)
 
-    def look_again(self, name: str | None = None) -> None:
-        """Look at one source, or at all, now."""
-        for known, hint in self._hints.items():
-            if name is None or known == name:
+    def look_again(self, zone: Zone | None = None) -> None:
+        """Look at all sources now, or at those of one zone, which is read whether or not it seems changed."""
+        for one, hint in self._hints:
+            if zone is None or any(zone is own for own in one.zones.values()):
+                one.forget(zone.key.origin if zone is not None else None)
                 hint.set()
 
     # ---------------------------------------------------------------- reload
@@ -264,15 +266,22 @@ class Server:
             try:
                 configuration = await asyncio.to_thread(load, self.options)
                 bound = await self.listeners.bind(configuration)
+                old = self.configuration
                 try:
                     await self._put_in_force(configuration)
                 except (OSError, CorefileErrors):
                     await self.listeners.close(bound)
                     raise
+                self._say_chains(configuration)
+                self.responder.start()
+                await self.listeners.listen()
+                await old.stop()
+                await self.listeners.close_unwanted(configuration)
             except CorefileErrors as errors:
                 return self._kept([str(problem) for problem in errors.problems])
             except (ListenError, OSError) as error:
                 return self._kept([str(error)])
+            log.info("reload: %s is in force", self.options.corefile)
             return True
 
     def _kept(self, problems: list[str]) -> bool:
@@ -281,12 +290,6 @@ class Server:
             log.error("%s", problem)
         log.error("reload: the old configuration serves on")
         return False
-
-    async def replace(self, configuration: Configuration) -> None:
-        """For `reload`: what is only to be done when the new configuration is in force."""
-        old = self.configuration
-        await self._put_in_force(configuration)
-        await old.stop()
 
     # ---------------------------------------------------------------- queries the engine declines
 
@@ -326,7 +329,11 @@ class Server:
         if targets:
             task = asyncio.create_task(self._notify_all(zone, targets), name=f"notify {name}")
             self._notifies[name] = task
-            task.add_done_callback(lambda done: self._notifies.pop(name, None) if self._notifies.get(name) is done else None)
+            task.add_done_callback(lambda done: self._forget_notify(name, done))
+
+    def _forget_notify(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._notifies.get(name) is task:
+            del self._notifies[name]
 
     def _targets(self, zone: Zone) -> list[NotifyTarget]:
         targets: dict[tuple[str, int], NotifyTarget] = {}
@@ -407,7 +414,7 @@ async def _serve(options: Options, configuration: Configuration, state: State) -
 
 
 @contextlib.contextmanager
-def _opened_state(options: Options):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _opened_state(options: Options) -> Iterator[State]:
     """The state, taken as the user who will own it."""
     directory = options.state or default_directory(os.geteuid())
     with _as_user(options.user, directory):
@@ -422,7 +429,8 @@ def _opened_state(options: Options):  # type: ignore[no-untyped-def]  # noqa: AN
 
 
 @contextlib.contextmanager
-def _as_user(user: str | None, directory: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _as_user(user: str | None, directory: Path) -> Iterator[None]:
+    """Until the end of the block, act as the user, to whom the directory is handed."""
     if user is None or os.geteuid() != 0:
         yield
         return
@@ -446,7 +454,7 @@ def _account(user: str) -> pwd.struct_passwd:
         raise StartError(BAD_CONFIGURATION, f"user {user} does not exist") from None
 
 
-def drop_privileges(user: str | None, directory: Path) -> None:
+def drop_privileges(user: str | None) -> None:
     """Give up what binding needed: become `user`, or stay root with the few capabilities that reading files needs."""
     if os.geteuid() != 0:
         if user is not None:
@@ -460,18 +468,17 @@ def drop_privileges(user: str | None, directory: Path) -> None:
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     drop_capabilities([])
-    os.chdir(directory)
 
 
 # -------------------------------------------------------------------- what a configuration means
 
 
 def _sites(configuration: Configuration) -> list[Site]:
-    sites = []
-    for block in configuration.blocks:
-        for source in block.offered(SOURCES):
-            sites.append(Site(source, block.label, _policies(block)))
-    return sites
+    return [
+        Site(source, block.label, _policies(block))
+        for block in configuration.blocks
+        for source in block.offered(SOURCES)
+    ]
 
 
 def _policies(block: Block) -> Callable[[bytes], Policy | None]:
@@ -495,7 +502,11 @@ def _zones_of(block: Block) -> list[tuple[bytes, ZoneSlot]]:
 
 def _source_for(address: str, block: Block) -> str | None:
     """The block's own address of the target's family, when it has just one: secondaries know us by it."""
-    own = [one for one in block.addresses if (":" in one) == (":" in address) and one[0].isalnum() and "." in one or ":" in one]
+    version = ipaddress.ip_address(address).version
+    own = []
+    for word in block.addresses:
+        with contextlib.suppress(ValueError):
+            own += [word] if ipaddress.ip_address(word).version == version else []
     return own[0] if len(own) == 1 else None
 
 
@@ -508,7 +519,7 @@ def _is_signed(query: Query) -> bool:
         return False
 
 
-def _following(one: Follower, hint: asyncio.Event) -> Callable[[], object]:
+def _following(one: Follower, hint: asyncio.Event) -> Action:
     def wait() -> float:
         reload = one.source.reload or 86400.0
         return reload * random.uniform(0.9, 1.1)  # noqa: S311 (spreads polls)

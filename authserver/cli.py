@@ -1,0 +1,415 @@
+"""The command line: `zonewright serve`, `check`, `zone …`, `key …`, `status`; what they take, print and end with.
+
+Exit status: 0 good, 1 findings or failure, 2 usage; of `serve`, 1 is configuration, 2 a port or the state in use.
+Everything heavy is imported by the command that needs it, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+GOOD: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+PASSPHRASE_VARIABLE: Final = "ZONEWRIGHT_PASSPHRASE_FILE"  # noqa: S105 (where it is, not what)
+
+Options = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command; the exit status."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[Options], int] = options.run
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+# -------------------------------------------------------------------- serve
+
+
+def _serve(options: Options) -> int:
+    from authserver.server import Options as ServerOptions
+    from authserver.server import serve
+    from authserver.telemetry import set_up_logging
+
+    set_up_logging()
+    try:
+        passphrase = _passphrase(options.passphrase_file)
+    except OSError as error:
+        return _failed(f"{options.passphrase_file}: {error.strerror or error}")
+    return serve(
+        ServerOptions(
+            corefile=options.conf,
+            state=options.state,
+            user=options.user,
+            threads=options.threads,
+            port=options.port,
+            passphrase=passphrase,
+        )
+    )
+
+
+def _passphrase(file: Path | None) -> bytes | None:
+    if file is None and (named := os.environ.get(PASSPHRASE_VARIABLE)):
+        file = Path(named)
+    return file.read_bytes().rstrip(b"\r\n") if file is not None else None
+
+
+# -------------------------------------------------------------------- check
+
+
+def _check(options: Options) -> int:
+    from authserver import check
+
+    now = int(time.time())
+    path: Path = options.path
+    if options.origin is not None:
+        report = check.check_zone_file(path, options.origin, now)
+    elif path.is_dir():
+        report = check.check_directory(path, now)
+    elif path.suffix == ".zone" or path.name.startswith("db."):
+        return _usage(f"{path} looks like a zone file: its origin is missing; zonewright check {path} ORIGIN")
+    else:
+        report = check.check_corefile(path, now, options.port)
+    if options.json:
+        fields = ("file", "line", "column", "severity", "message", "rule")
+        remarks = [{name: getattr(remark, name) for name in fields} for remark in report.remarks]
+        _print_json({"errors": report.errors, "zones": report.zones, "findings": remarks})
+    else:
+        for remark in report.remarks:
+            print(remark)
+        warnings = len(report.remarks) - report.errors
+        print(f"{report.zones} zones, {report.errors} errors, {warnings} warnings", file=sys.stderr)
+    return FAILED if report.errors else GOOD
+
+
+# -------------------------------------------------------------------- facts
+
+
+def _ask(options: Options, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    """The facts, from the server that runs on the state, or from the state itself. Raises ControlError."""
+    from authserver.control import NotRunningError, call
+    from authserver.state import default_directory
+
+    state = options.state or default_directory(os.geteuid())
+    try:
+        return call(state / "control.sock", command, arguments)
+    except NotRunningError:
+        return _ask_stored(state, command, dict(arguments or {}))
+
+
+def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any:
+    from authserver.control import ControlError
+    from authserver.errors import StateError
+    from authserver.facts import StoredFacts, import_offline
+    from authserver.state import State
+    from keys.errors import KeysError
+
+    now = int(time.time())
+    try:
+        if command == "key.import":
+            with State.open(directory, _passphrase(None)) as state:
+                return import_offline(state, str(arguments["zone"]), arguments["files"], now)
+        with State.open_readonly(directory) as state:
+            return StoredFacts(state, now).answer(command, arguments)
+    except (StateError, KeysError, OSError) as error:
+        raise ControlError(str(error)) from error
+
+
+def _facts(command: str, show: Callable[[Any], None]) -> Callable[[Options], int]:
+    """A command that asks for facts and shows them."""
+
+    def run(options: Options) -> int:
+        from authserver.control import ControlError
+
+        arguments = {name: getattr(options, name) for name in ("zone", "view", "files") if hasattr(options, name)}
+        if "files" in arguments:
+            arguments["files"] = [str(Path(file).absolute()) for file in arguments["files"]]
+        try:
+            facts = _ask(options, command, arguments)
+        except ControlError as error:
+            return _failed(str(error))
+        if options.json:
+            _print_json(facts)
+        else:
+            show(facts)
+        return GOOD
+
+    return run
+
+
+def _dump(options: Options) -> int:
+    from authserver.control import ControlError
+
+    try:
+        facts = _ask(options, "zone.dump", {"zone": options.zone, "view": options.view, "signed": options.signed})
+    except ControlError as error:
+        return _failed(str(error))
+    if "text" in facts:
+        sys.stdout.write(facts["text"])
+        return GOOD
+    path = Path(facts["path"])
+    try:
+        with path.open("rb") as file:
+            path.unlink()
+            while octets := file.read(1 << 20):
+                sys.stdout.buffer.write(octets)
+    except OSError as error:
+        return _failed(f"{path}: {error.strerror or error}")
+    sys.stdout.flush()
+    return GOOD
+
+
+# -------------------------------------------------------------------- what people read
+
+
+def _show_zones(zones: Sequence[Mapping[str, Any]]) -> None:
+    for zone in zones:
+        marks = [mark for mark in ("signed", "sealed", "frozen") if zone.get(mark)]
+        commit = f" {zone['commit'][:12]}" if zone.get("commit") else ""
+        name = zone["zone"] + (f" ({zone['view']})" if zone["view"] else "")
+        print(f"{name}\t{zone['status']}\t{_or_dash(zone['serial'])}\t{','.join(marks) or '-'}\t{zone['file']}{commit}")
+        for reason in zone["held"]:
+            print(f"\t{reason}")
+
+
+def _show_zone(zone: Mapping[str, Any]) -> None:
+    for name, value in zone.items():
+        if name in {"held", "findings", "history"}:
+            continue
+        shown = _time(value) if name.endswith("_at") or name == "earliest_expiration" else _or_dash(value)
+        print(f"{name.replace('_', ' ')}: {shown}")
+    for found in zone.get("findings", zone["held"]):
+        print(f"finding: {found}")
+    for one in zone.get("history", ()):
+        sealed = f", sealed {_time(one['sealed_at'])}" if one["sealed_at"] else ", not sealed"
+        print(f"published: serial {one['serial']} at {_time(one['published_at'])}{sealed}")
+
+
+def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
+    for key in keys:
+        states = " ".join(f"{kind}={now['state']}" for kind, now in key["states"].items())
+        print(f"{key['zone']}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}")
+
+
+def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
+    for key in keys:
+        print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}")
+        print(f"; made {_time(key['created_at'])}, first served {_time(key['first_served_at'])}")
+        for kind, now in key["states"].items():
+            print(f"; {kind}: {now['state']} since {_time(now['since'])}")
+        print(key["dnskey"])
+
+
+def _show_ds(records: Sequence[Mapping[str, Any]]) -> None:
+    for record in records:
+        print(record["ds"])
+    for moment in dict.fromkeys(record["not_before"] for record in records):
+        print(f"; not before {_time(moment)}" if moment else "; not before it has been served for some time")
+
+
+def _show_status(status: Mapping[str, Any]) -> None:
+    print(f"process {status['pid']}, {'ready' if status['ready'] else 'not ready'}, {status['zones']} zones,", end=" ")
+    print(f"{status['waiting_for_seal']} versions not sealed yet")
+    print("listening:", ", ".join(status["listening"]))
+    for source in status["sources"]:
+        commit = f", commit {source['commit'][:12]}" if source["commit"] else ""
+        print(f"{source['source']}: {source['zones']} zones{commit}: {source['problem'] or 'good'}")
+        for found in source["findings"]:
+            print(f"\t{found}")
+    for due in status["due"]:
+        print(f"due {_time(due['due_at'])}: {due['name']}")
+
+
+def _time(moment: int | None) -> str:
+    return "-" if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None or value == "" else str(value)
+
+
+def _print_json(facts: Any) -> None:
+    json.dump(facts, sys.stdout, indent=2)
+    print()
+
+
+def _failed(message: str) -> int:
+    print(f"zonewright: {message}", file=sys.stderr)
+    return FAILED
+
+
+def _usage(message: str) -> int:
+    print(f"zonewright: {message}", file=sys.stderr)
+    return USAGE
+
+
+# -------------------------------------------------------------------- the parser
+
+EXAMPLES: Final = """\
+examples:
+  zonewright check                             what is wrong with ./Corefile and its zone files
+  zonewright check db.example.org example.org
+  zonewright serve --conf Corefile --state /var/lib/zonewright
+  zonewright zone list
+  zonewright zone dump --signed example.org
+  zonewright key ds example.org                what the parent has to publish, and from when
+
+Exit status: 0 good, 1 findings or failure, 2 usage.
+"""
+
+SERVE_EXAMPLES: Final = """\
+Logs to standard error and prints one line `ready ADDR:PORT…` there when each configured zone is live or held.
+TERM and INT end it, HUP and USR1 load the Corefile again; the old one serves on if the new one is broken.
+
+Exit status: 0 after TERM or INT, 1 configuration, 2 a port or the state is in use.
+
+examples:
+  zonewright serve --conf Corefile --state ./state
+  zonewright serve --conf /etc/zonewright/Corefile --user zonewright
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zonewright",
+        description="A DNSSEC-first authoritative DNS server whose source of truth is a git repository.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_check(commands)
+    _add_zone(commands)
+    _add_key(commands)
+    status = commands.add_parser("status", help="what a running server does, its sources, and what is due")
+    _finish(status, _facts("status", _show_status))
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="answer queries",
+        description="Answer queries by a Corefile.",
+        epilog=SERVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.add_argument("--conf", "-conf", type=Path, default=Path("Corefile"), help="the Corefile (./Corefile)")
+    serve.add_argument("--state", type=Path, help="the state directory (/var/lib/zonewright, or ./state when not root)")
+    serve.add_argument("--user", help="become this user after binding; without it root keeps only what reading needs")
+    serve.add_argument("--threads", type=_positive, help="UDP threads of each listener (one for each processor)")
+    serve.add_argument("--port", "-p", type=int, default=53, help="the port of keys that name none (53)")
+    serve.add_argument(
+        "--passphrase-file", type=Path, help=f"encrypts private keys at rest (or name it in ${PASSPHRASE_VARIABLE})"
+    )
+    serve.set_defaults(run=_serve)
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="find what is wrong in a Corefile, a directory of zone files, or one zone file",
+        description="Each finding is one line, FILE:LINE:COLUMN: severity: message [rule].",
+        epilog="examples:\n  zonewright check\n  zonewright check zones/\n  zonewright check db.example example.org\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("path", type=Path, nargs="?", default=Path("Corefile"), metavar="COREFILE|DIR|ZONEFILE")
+    check.add_argument("origin", nargs="?", metavar="ORIGIN", help="the zone's origin, when it is a zone file")
+    check.add_argument("--port", type=int, default=53, help=argparse.SUPPRESS)
+    check.add_argument("--json", action="store_true", help="print findings as JSON")
+    check.set_defaults(run=_check)
+
+
+def _add_zone(commands: Any) -> None:
+    zone = commands.add_parser("zone", help="list, show, dump, reload, freeze and thaw zones")
+    inner = zone.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _finish(
+        inner.add_parser("list", help="all zones: status, serial, what is held and why"),
+        _facts("zone.list", _show_zones),
+    )
+    show = inner.add_parser("show", help="everything about one zone")
+    _add_zone_argument(show)
+    _finish(show, _facts("zone.show", _show_zone))
+    dump = inner.add_parser("dump", help="the zone as a master file")
+    _add_zone_argument(dump)
+    dump.add_argument("--signed", action="store_true", help="with all NSEC and RRSIG records, as a secondary gets it")
+    _finish(dump, _dump)
+    reload = inner.add_parser("reload", help="look at a zone's source now, or at all sources")
+    _add_zone_argument(reload, optional=True)
+    _finish(reload, _facts("zone.reload", _show_zones))
+    for name, text in (("freeze", "take nothing from its source"), ("thaw", "take from its source again")):
+        one = inner.add_parser(name, help=text)
+        _add_zone_argument(one)
+        _finish(one, _facts(f"zone.{name}", lambda facts: _show_zones([facts])))
+
+
+def _add_key(commands: Any) -> None:
+    key = commands.add_parser("key", help="list and show keys, tell the parent's DS, import keys")
+    inner = key.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = inner.add_parser("list", help="the keys of one zone, or of all")
+    _add_zone_argument(listing, optional=True)
+    _finish(listing, _facts("key.list", _show_keys))
+    show = inner.add_parser("show", help="the keys of a zone with their states and DNSKEY records")
+    _add_zone_argument(show)
+    _finish(show, _facts("key.list", _show_keys_whole))
+    ds = inner.add_parser("ds", help="the DS records the parent has to publish, and from when")
+    _add_zone_argument(ds)
+    _finish(ds, _facts("key.ds", _show_ds))
+    taken = inner.add_parser("import", help="take over keys of BIND's K*.key and K*.private files")
+    _add_zone_argument(taken)
+    taken.add_argument(
+        "files", nargs="+", metavar="FILE", help="K*.key or K*.private; the other one is found beside it"
+    )
+    _finish(taken, _facts("key.import", _show_keys))
+
+
+def _add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    if optional:
+        parser.add_argument("zone", nargs="?", metavar="ZONE")
+    else:
+        parser.add_argument("zone", metavar="ZONE")
+    parser.add_argument("--view", default="", help=argparse.SUPPRESS)
+
+
+def _finish(parser: argparse.ArgumentParser, run: Callable[[Options], int]) -> None:
+    parser.add_argument(
+        "--state", type=Path, help="the state directory (/var/lib/zonewright, or ./state when not root)"
+    )
+    parser.add_argument("--json", action="store_true", help="print facts as JSON")
+    parser.set_defaults(run=run)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 256:
+        raise argparse.ArgumentTypeError("a number from 1 to 256")
+    return number
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"zonewright {version('zonewright')}"
+    except PackageNotFoundError:
+        return "zonewright (not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,399 @@
+"""What there is to know about zones, keys and sources, as plain data: of a running server, and of a state at rest.
+
+The commands `zone …` and `key …` are asked the same way of both; a server also carries out those that change
+something. The data are JSON's; sentences are the command line's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from authserver.control import Command, ControlError
+from authserver.publisher import Zone, ZoneKey
+from authserver.state import State
+from authserver.telemetry import ZoneFacts
+from engine import EngineError, SignedVersion, Version, name_from_text, name_to_text, rdata_to_text
+from keys import custody, introduction, store
+from keys.ds import ds_rdata, not_before
+from keys.errors import KeysError
+from keys.policy import DEFAULT
+from keys.states import Goal, Key
+from signer import plan as signing
+from signer.ttls import served_ttls
+from zones import history
+
+if TYPE_CHECKING:
+    from authserver.server import Server
+
+DS: Final = 43
+DNSKEY: Final = 48
+SEAL_WAIT_S: Final = 60.0
+
+Facts = dict[str, Any]
+Arguments = Mapping[str, Any]
+
+
+# -------------------------------------------------------------------- of a running server
+
+
+class LiveFacts:
+    """Commands of a running server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def commands(self) -> dict[str, Command]:
+        """By the names the control socket knows."""
+        return {
+            "zone.list": self.zone_list,
+            "zone.show": self.zone_show,
+            "zone.dump": self.zone_dump,
+            "zone.reload": self.zone_reload,
+            "zone.freeze": self.zone_freeze,
+            "zone.thaw": self.zone_thaw,
+            "key.list": self.key_list,
+            "key.ds": self.key_ds,
+            "key.import": self.key_import,
+            "status": self.status,
+        }
+
+    async def status(self, _: Arguments) -> Facts:
+        """The server as a whole."""
+        server = self._server
+        return {
+            "pid": os.getpid(),
+            "ready": server.is_ready,
+            "listening": [f"{address} {port}" for address, port in server.listeners.bound],
+            "zones": len(server.pipeline.zones),
+            "waiting_for_seal": server.pipeline.waiting_for_seal,
+            "sources": [
+                {
+                    "source": one.name,
+                    "looked_at": one.looked_at,
+                    "commit": one.commit,
+                    "zones": len(one.zones),
+                    "problem": one.problem,
+                    "findings": [str(found) for found in one.findings],
+                }
+                for one in server.followers
+            ],
+            "due": [{"name": due.name, "due_at": due.due_at} for due in server.schedule.due()[:100]],
+            "tasks": server.schedule.tasks(),
+        }
+
+    async def zone_list(self, _: Arguments) -> list[Facts]:
+        """All zones."""
+        return [zone_facts(zone) for _, zone in sorted(self._server.pipeline.zones.items())]
+
+    async def zone_show(self, arguments: Arguments) -> Facts:
+        """One zone, with what is due for it and the versions it had."""
+        zone = self._zone(arguments)
+        due = {due.name: due.due_at for due in self._server.schedule.due()}
+        facts = zone_facts(zone)
+        facts["refresh_at"] = due.get(f"refresh {zone.key}")
+        facts["next_key_step_at"] = due.get(f"keys {zone.key}")
+        facts["findings"] = [str(found) for found in zone.findings]
+        facts["history"] = await asyncio.to_thread(_history, self._server.state, zone.key)
+        return facts
+
+    async def zone_dump(self, arguments: Arguments) -> Facts:
+        """The path of a file with the zone as a master file; whoever asked removes it."""
+        zone = self._zone(arguments)
+        if zone.live is None:
+            raise ControlError(f"{zone.key}: no version is live")
+        path = self._server.state.directory / f"dump.{secrets.token_hex(8)}"
+        if arguments.get("signed"):
+            signed = await self._sealed(zone)
+            await asyncio.to_thread(lambda: _write(path, signed.to_text()))
+        else:
+            version = zone.live.signed.version
+            await asyncio.to_thread(lambda: _write(path, version.to_text()))
+        return {"path": str(path)}
+
+    async def _sealed(self, zone: Zone) -> SignedVersion:
+        """The live version once it is sealed; after a while the one sealed before, or the open one completed."""
+        assert zone.live is not None
+        for _ in range(int(SEAL_WAIT_S / 0.05)):
+            if zone.sealed is not None and zone.live is zone.sealed:
+                return zone.sealed.signed
+            await asyncio.sleep(0.05)
+        return zone.sealed.signed if zone.sealed is not None else zone.live.signed
+
+    async def zone_reload(self, arguments: Arguments) -> list[Facts]:
+        """Look at the sources of one zone, or of all, and say how it went."""
+        server = self._server
+        zones = [self._zone(arguments)] if arguments.get("zone") else None
+        concerned = [
+            one for one in server.followers if zones is None or any(zone in one.zones.values() for zone in zones)
+        ]
+        for one in concerned:
+            one.forget(zones[0].key.origin if zones else None)
+            await one.look()
+        await server.pipeline.idle()
+        return [zone_facts(zone) for zone in zones or server.pipeline.zones.values()]
+
+    async def zone_freeze(self, arguments: Arguments) -> Facts:
+        """Take nothing from the zone's source until it is thawed."""
+        zone = self._zone(arguments)
+        zone.is_frozen = True
+        return zone_facts(zone)
+
+    async def zone_thaw(self, arguments: Arguments) -> Facts:
+        """Take what the source says again, and look at it now."""
+        zone = self._zone(arguments)
+        zone.is_frozen = False
+        self._server.look_again(zone)
+        return zone_facts(zone)
+
+    async def key_list(self, arguments: Arguments) -> list[Facts]:
+        """The keys of one zone, or of all."""
+        return await asyncio.to_thread(_keys, self._server.state, arguments.get("zone"))
+
+    async def key_ds(self, arguments: Arguments) -> list[Facts]:
+        """The DS records of a zone's keys."""
+        now = self._server.clock.now()
+        return await asyncio.to_thread(_ds, self._server.state, str(arguments.get("zone")), now)
+
+    async def key_import(self, arguments: Arguments) -> list[Facts]:
+        """Take over keys of BIND's files."""
+        zone = self._zone(arguments)
+        try:
+            imported = [custody.import_bind(path) for path in arguments.get("files", ())]
+            keys = await self._server.pipeline.adopt(zone, imported)
+        except (KeysError, OSError) as error:
+            raise ControlError(str(error)) from error
+        self._server.look_again(zone)
+        return [key_facts(key) for key in keys]
+
+    def _zone(self, arguments: Arguments) -> Zone:
+        key = _named(arguments.get("zone"), arguments.get("view"))
+        zone = self._server.pipeline.zones.get(key)
+        if zone is None:
+            raise ControlError(f"{key}: no such zone")
+        return zone
+
+
+def zone_facts(zone: Zone) -> Facts:
+    """One zone as it stands."""
+    live = zone.live
+    signed = live.signed if live is not None else None
+    return {
+        "zone": name_to_text(zone.key.origin),
+        "view": zone.key.view,
+        "status": "held" if zone.is_held else "live" if live is not None else "loading",
+        "serving": live is not None,
+        "serial": live.serial if live is not None else None,
+        "source_serial": live.source_serial if live is not None else None,
+        "records": signed.version.record_count if signed is not None else 0,
+        "signed": signed.is_signed if signed is not None else False,
+        "sealed": signed.is_sealed if signed is not None else False,
+        "sealed_serial": zone.sealed.serial if zone.sealed is not None else None,
+        "signatures": signed.slots if signed is not None else 0,
+        "signatures_made": signed.slots_made if signed is not None else 0,
+        "earliest_expiration": signed.earliest_expiration if signed is not None else None,
+        "frozen": zone.is_frozen,
+        "file": zone.file,
+        "commit": live.provenance.commit if live is not None and live.provenance is not None else None,
+        "source": live.provenance.source if live is not None and live.provenance is not None else None,
+        "published_at": live.published_at if live is not None else None,
+        "held": [str(found) for found in zone.findings if found.severity == "error"],
+    }
+
+
+def metric_facts(zones: Iterable[Zone]) -> list[ZoneFacts]:
+    """What metrics tell about zones."""
+    return [_metric_facts(zone) for zone in list(zones)]
+
+
+def _metric_facts(zone: Zone) -> ZoneFacts:
+    live = zone.live
+    return ZoneFacts(
+        origin=zone.key.origin,
+        serial=live.serial if live is not None else None,
+        records=live.signed.version.record_count if live is not None else 0,
+        is_signed=live is not None and live.signed.is_signed,
+        is_sealed=live is not None and live.signed.is_sealed,
+        is_held=zone.is_held,
+        published_at=live.published_at if live is not None else None,
+        earliest_expiration=live.signed.earliest_expiration if live is not None else None,
+        view=zone.key.view,
+    )
+
+
+def key_facts(key: Key) -> Facts:
+    """One key."""
+    role = "csk" if key.is_ksk and key.is_zsk else "ksk" if key.is_ksk else "zsk"
+    return {
+        "zone": name_to_text(key.origin),
+        "view": key.view,
+        "id": key.id,
+        "tag": key.tag,
+        "algorithm": key.algorithm,
+        "role": role,
+        "goal": str(key.goal),
+        "provenance": str(key.provenance),
+        "states": {str(kind): {"state": str(now.state), "since": now.since} for kind, now in key.states.items()},
+        "created_at": key.created_at,
+        "first_served_at": key.active_at,
+        "dnskey": f"{name_to_text(key.origin)} {DEFAULT.dnskey_ttl} IN DNSKEY {rdata_to_text(DNSKEY, key.dnskey)}",
+    }
+
+
+# -------------------------------------------------------------------- of a state at rest
+
+
+class StoredFacts:
+    """The same commands for a state that no server has."""
+
+    def __init__(self, state: State, now: int) -> None:
+        self._state = state
+        self._now = now
+
+    def answer(self, command: str, arguments: Arguments) -> Any:
+        """The facts. Raises ControlError."""
+        answers: dict[str, Callable[[Arguments], Any]] = {
+            "zone.list": self.zone_list,
+            "zone.show": self.zone_show,
+            "zone.dump": self.zone_dump,
+            "key.list": lambda given: _keys(self._state, given.get("zone")),
+            "key.ds": lambda given: _ds(self._state, str(given.get("zone")), self._now),
+        }
+        if command not in answers:
+            raise ControlError(f"no server runs on {self._state.directory}, and this needs one")
+        return answers[command](arguments)
+
+    def zone_list(self, _: Arguments) -> list[Facts]:
+        """All zones that are configured, as far as the state knows."""
+        with self._state.reader() as tx:
+            known = [zone for zone in history.zones(tx) if zone.removed_at is None]
+            lasts = [
+                (ZoneKey(zone.origin, zone.view), history.last_published(tx, zone.origin, zone.view)) for zone in known
+            ]
+        return [_stored_facts(key, last) for key, last in lasts]
+
+    def zone_show(self, arguments: Arguments) -> Facts:
+        """One zone, with the versions it had."""
+        key = _named(arguments.get("zone"), arguments.get("view"))
+        with self._state.reader() as tx:
+            last = history.last_published(tx, *key)
+        if last is None:
+            raise ControlError(f"{key}: nothing was published")
+        return {**_stored_facts(key, last), "history": _history(self._state, key)}
+
+    def zone_dump(self, arguments: Arguments) -> Facts:
+        """The text of the zone as it was published last, out of its image."""
+        key = _named(arguments.get("zone"), arguments.get("view"))
+        with self._state.reader() as tx:
+            images = {i.kind: i for i in history.last_images(tx) if (i.origin, i.view) == key}
+            keys = store.load(tx, *key)
+            handles = custody.signing_keys(tx, self._state.vault, keys) if arguments.get("signed") else {}
+        if "content" not in images:
+            raise ControlError(f"{key}: no image of a published version")
+        try:
+            version = Version.from_image(self._state.read_pack(images["content"]))
+            if not arguments.get("signed") or not keys:
+                return {"text": version.to_text().decode()}
+            if "signatures" not in images:
+                raise ControlError(f"{key}: serial {version.serial} was not sealed; start the server to seal it")
+            signed = SignedVersion(version, signing.signing_plan(keys, handles, DEFAULT, self._now))
+            signed.restore(self._state.read_pack(images["signatures"]))
+            return {"text": signed.to_text().decode()}
+        except EngineError as error:
+            raise ControlError(f"{key}: {error}") from error
+
+
+def _stored_facts(key: ZoneKey, last: history.Published | None) -> Facts:
+    provenance = last.provenance if last is not None else None
+    return {
+        "zone": name_to_text(key.origin),
+        "view": key.view,
+        "status": "stored" if last is not None else "seen",
+        "serving": False,
+        "serial": last.serial if last is not None else None,
+        "source_serial": last.source_serial if last is not None else None,
+        "sealed": last is not None and last.sealed_at is not None,
+        "published_at": last.published_at if last is not None else None,
+        "file": provenance.file if provenance is not None else "",
+        "commit": provenance.commit if provenance is not None else None,
+        "source": provenance.source if provenance is not None else None,
+        "held": [],
+    }
+
+
+# -------------------------------------------------------------------- of both
+
+
+def _named(zone: object, view: object) -> ZoneKey:
+    if not isinstance(zone, str) or not zone:
+        raise ControlError("a zone has to be named")
+    try:
+        return ZoneKey(name_from_text(zone).lower(), view if isinstance(view, str) else "")
+    except EngineError as error:
+        raise ControlError(f"{zone!r} is no zone's name: {error}") from error
+
+
+def _history(state: State, key: ZoneKey) -> list[Facts]:
+    with state.reader() as tx:
+        return [
+            {
+                "serial": one.serial,
+                "source_serial": one.source_serial,
+                "published_at": one.published_at,
+                "sealed_at": one.sealed_at,
+                "commit": one.provenance.commit if one.provenance is not None else None,
+            }
+            for one in history.published(tx, *key, limit=20)
+        ]
+
+
+def _keys(state: State, zone: object) -> list[Facts]:
+    with state.reader() as tx:
+        if zone:
+            found: Sequence[Key] = store.load(tx, *_named(zone, None))
+        else:
+            found = [key for keys in store.load_all(tx).values() for key in keys]
+    return [key_facts(key) for key in found]
+
+
+def _ds(state: State, zone: str, now: int) -> list[Facts]:
+    named = _named(zone, None)
+    with state.reader() as tx:
+        keys = store.load(tx, *named)
+        moment = not_before(keys, DEFAULT, served_ttls(tx, *named, keys, now))
+    anchors = [key for key in keys if key.is_ksk and key.goal is Goal.PRESENT]
+    if not anchors:
+        raise ControlError(f"{named}: no key; it was never served with dnssec")
+    name = name_to_text(named.origin)
+    return [
+        {
+            "zone": name,
+            "tag": key.tag,
+            "ds": f"{name} {DEFAULT.parent_ds_ttl} IN DS {rdata_to_text(DS, ds_rdata(key))}",
+            "not_before": moment,
+            "is_due": moment is not None and moment <= now,
+        }
+        for key in anchors
+    ]
+
+
+def import_offline(state: State, zone: str, files: Iterable[str], now: int) -> list[Facts]:
+    """Take over keys of BIND's files while no server runs. Raises ControlError."""
+    key = _named(zone, None)
+    try:
+        imported = [custody.import_bind(path) for path in files]
+        with state.transaction(now) as tx:
+            history.see(tx, *key, now)
+            return [key_facts(one) for one in introduction.adopt(tx, state.vault, key, imported, now)]
+    except (KeysError, OSError) as error:
+        raise ControlError(str(error)) from error
+
+
+def _write(path: Path, text: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor)
+        file.write(text)
