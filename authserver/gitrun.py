@@ -27,9 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from git import Repo
-from git.db import GitCmdObjectDB
-
 from zones import git
 from zones.errors import GitError, GitRewrittenError, SourceError
 from zones.git import GitLimits, GitRemote, Snapshot, TreeEntry
@@ -140,6 +137,10 @@ class GitCache:
 
     def facts(self, commit: str) -> CommitFacts:
         """Author, time and subject of a commit in the cache. Blocks for some milliseconds."""
+        # Importing GitPython runs git, which a server without repositories need not have.
+        from git import Repo
+        from git.db import GitCmdObjectDB
+
         repo = Repo(self._cache, odbt=GitCmdObjectDB, search_parent_directories=False, expand_vars=False)
         with repo:
             repo.git.update_environment(**self._environment)
@@ -186,16 +187,21 @@ class GitCache:
             outcome = await self._fetch_once()
         if outcome.status:
             raise self._failure(outcome)
-        if sum(1 for _ in (self._cache / "objects" / "pack").glob("*.pack")) > PACKS:
+        if self._packs() > PACKS:
             await self._expect(git.repack_arguments(str(self._cache)))
 
     async def _fetch_once(self) -> Outcome:
         remove_leftovers(self._cache)
         arguments = git.fetch_arguments(str(self._cache), self.remote)
+        # A first fetch that is given up would begin at nothing again, so it gets its time.
+        seconds = self.limits.network_seconds if self._packs() else self.limits.first_fetch_seconds
         try:
-            return await self._run(arguments, self.limits.network_seconds, _nothing)
+            return await self._run(arguments, seconds, _nothing)
         finally:
             remove_leftovers(self._cache)
+
+    def _packs(self) -> int:
+        return sum(1 for _ in (self._cache / "objects" / "pack").glob("*.pack"))
 
     async def _commit(self) -> str:
         answer = bytearray()

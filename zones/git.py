@@ -6,7 +6,7 @@ nothing to act on. *Candidate* is the ref the last fetch left.
 
 Invariants: every list begins with the same locks; what comes from outside stands behind `--` or was checked by this
 file to be a URL, a ref or an object id; only the transport of the configured URL is allowed.
-Limits: no partial clones yet, so that the whole history is fetched once; SHA-1 and SHA-256 object ids are taken.
+Limits: no partial clones yet, so that the whole history is fetched once; repositories of SHA-1 objects only.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class GitLimits:
     pack_octets: int = 2 << 30
     answer_octets: int = 64 << 20
     memory_octets: int = 4 << 30
-    cpu_seconds: int = 120
+    cpu_seconds: int = 900
     network_seconds: int = 120
+    first_fetch_seconds: int = 3600
     local_seconds: int = 60
 
 
@@ -318,6 +319,7 @@ def environment(ours: Mapping[str, str], home: str, configuration: str, remote: 
 def _ssh_command(remote: GitRemote) -> str:
     """An ssh that asks nothing, forwards nothing, and talks to known hosts only."""
     options = ["BatchMode=yes", "StrictHostKeyChecking=yes", "ClearAllForwardings=yes", "ConnectTimeout=15"]
+    options += ["ServerAliveInterval=15", "ServerAliveCountMax=3"]
     if remote.known_hosts is not None:
         options += [f"UserKnownHostsFile={remote.known_hosts}", "GlobalKnownHostsFile=/dev/null"]
     if remote.ssh_key is not None:
