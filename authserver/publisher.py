@@ -370,7 +370,7 @@ class Publisher:
         progress = introduction.advance(tx, keys, policy, served_ttls(tx, *zone.key, keys, now), now)
         missing = [key for key in progress.keys if key.id not in self.handles]
         if missing:
-            self.handles.update(introduction.handles(tx, self.state.vault, missing))
+            self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
         return policy, progress.keys, progress.wait.until, progress.changes_zone
 
     def _after(self, outcomes: list[Outcome], now: int) -> list[Outcome]:
@@ -403,7 +403,7 @@ class Publisher:
             lasts = {key: history.last_published(tx, *key) for key in by_key}
             keys = {key: store.load(tx, *key) for key in by_key}
             known = [one for own in keys.values() for one in own]
-            self.handles.update(introduction.usable_handles(tx, self.state.vault, known))
+            self.handles.update(custody.usable_signing_keys(tx, self.state.vault, known))
         pairs: dict[ZoneKey, dict[str, history.Image]] = {}
         for image in images:
             pairs.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image

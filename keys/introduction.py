@@ -7,9 +7,9 @@ version went live, `advance` whenever its Wait ends, and a new version when a st
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from engine import SigningKey, key_tag, name_to_text
+from engine import key_tag, name_to_text
 from keys import adoption, private, store
-from keys.errors import KeysError, KeySetError, PrivateKeyError
+from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
 from keys.rollover import ServedTTLs, Step, Wait, settle
 from keys.states import Goal, Key, Provenance, hidden_states, key_id
@@ -83,26 +83,6 @@ def adopt(
         else:
             store.insert(tx, key, vault.seal(key.id, one.pkcs8), one.timing)
     return adopted
-
-
-def handles(tx: store.Transaction, vault: private.Vault, keys: Iterable[Key]) -> dict[str, SigningKey]:
-    """The engine's signing handles of these keys by key id. Raises PrivateKeyError."""
-    return private.signing_keys(tx, vault, keys)
-
-
-def usable_handles(tx: store.Transaction, vault: private.Vault, keys: Iterable[Key]) -> dict[str, SigningKey]:
-    """As `handles`, without the keys that don't open: at a start, one zone's damaged key must not keep the others.
-
-    `signing_plan` says which handle is missing, and `handles` why.
-    """
-    return {key.id: handle for key in keys if (handle := _handle_or_none(tx, vault, key)) is not None}
-
-
-def _handle_or_none(tx: store.Transaction, vault: private.Vault, key: Key) -> SigningKey | None:
-    try:
-        return private.signing_keys(tx, vault, [key])[key.id]
-    except PrivateKeyError:
-        return None
 
 
 def _mark_served(tx: store.Transaction, key: Key, now: int) -> Key:

@@ -309,6 +309,18 @@ def signing_keys(tx: store.Transaction, vault: Vault, keys: Iterable[Key]) -> di
     return {key.id: signing_key(vault, key, _stored(tx, key)) for key in keys}
 
 
+def usable_signing_keys(tx: store.Transaction, vault: Vault, keys: Iterable[Key]) -> dict[str, SigningKey]:
+    """As `signing_keys`, without those that don't open: at a start, one zone's damaged key must not keep the others."""
+    return {key.id: handle for key in keys if (handle := _handle_or_none(tx, vault, key)) is not None}
+
+
+def _handle_or_none(tx: store.Transaction, vault: Vault, key: Key) -> SigningKey | None:
+    try:
+        return signing_key(vault, key, _stored(tx, key))
+    except PrivateKeyError:
+        return None
+
+
 def _stored(tx: store.Transaction, key: Key) -> bytes:
     try:
         return store.pkcs8(tx, key.id)

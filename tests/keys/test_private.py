@@ -93,6 +93,15 @@ def test_a_private_part_of_another_key_gives_no_handle(tx: sqlite3.Connection, m
         private.signing_keys(tx, vault, [key])
 
 
+def test_one_damaged_key_does_not_keep_the_others(tx: sqlite3.Connection, make_key: Callable[..., Key]) -> None:
+    vault = private.PlainVault()
+    pkcs8, dnskey = private.generate(13)
+    good, bad = make_key(1, dnskey=dnskey, tag=1), make_key(2)
+    store.insert(tx, good, pkcs8)
+    store.insert(tx, bad, b"garbage")
+    assert set(private.usable_signing_keys(tx, vault, [bad, good, make_key(3)])) == {good.id}
+
+
 def test_a_missing_private_part_and_a_slow_algorithm_are_named(
     tx: sqlite3.Connection, make_key: Callable[..., Key]
 ) -> None:
