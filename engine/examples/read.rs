@@ -1,4 +1,4 @@
-//! Reads a zone file and says what it found and how long that took: `read ORIGIN FILE [dump]`.
+//! Reads a zone file and says what it found and how long that took: `read ORIGIN FILE [dump|generic]`.
 
 use std::io::Write;
 use std::time::Instant;
@@ -9,7 +9,9 @@ use zonewright_engine::zonefile::{Limits, Records, Source, read};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, origin, file, rest @ ..] = arguments.as_slice() else { return Err("read ORIGIN FILE [dump]".into()) };
+    let [_, origin, file, rest @ ..] = arguments.as_slice() else {
+        return Err("read ORIGIN FILE [dump|generic]".into());
+    };
     let origin = Name::from_text(origin.as_bytes(), name::ROOT)?;
     let octets = std::fs::read(file)?;
     let limits = Limits { includes: false, max_records: 0, max_generate: 100_000_000 };
@@ -19,8 +21,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for finding in &records.diagnostics {
         eprintln!("{}:{}:{}: {} [{}]", finding.file, finding.line, finding.column, finding.message, finding.rule);
     }
-    if rest.first().is_some_and(|word| word == "dump") {
-        dump(&records)?;
+    match rest.first().map(String::as_str) {
+        Some("dump") => dump(&records, to_text)?,
+        Some("generic") => dump(&records, to_generic)?,
+        _ => {}
     }
     let count = records.records.len().max(1);
     eprintln!(
@@ -31,14 +35,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn dump(records: &Records) -> std::io::Result<()> {
+fn to_text(rtype: u16, octets: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(rdata::rtype_to_text(rtype).as_bytes());
+    out.push(b' ');
+    rdata::to_text(rtype, octets, out);
+}
+
+fn to_generic(rtype: u16, octets: &[u8], out: &mut Vec<u8>) {
+    let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    out.extend_from_slice(format!("TYPE{rtype} \\# {} {hex}", octets.len()).as_bytes());
+}
+
+fn dump(records: &Records, print: fn(u16, &[u8], &mut Vec<u8>)) -> std::io::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut text = Vec::new();
     for record in &records.records {
         text.clear();
         name::to_text(records.owner(record), &mut text);
-        text.extend_from_slice(format!(" {} IN {} ", record.ttl, rdata::rtype_to_text(record.rtype)).as_bytes());
-        rdata::to_text(record.rtype, records.rdata(record), &mut text);
+        text.extend_from_slice(format!(" {} IN ", record.ttl).as_bytes());
+        print(record.rtype, records.rdata(record), &mut text);
         text.push(b'\n');
         out.write_all(&text)?;
     }

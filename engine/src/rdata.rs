@@ -62,6 +62,8 @@ pub(crate) enum Field {
     Strings,
     /// The rest as text, without a length octet.
     Text,
+    /// The rest as text that must stand in quotes, without a length octet.
+    QuotedText,
     /// Letters and digits with a length octet (CAA's tag).
     Tag,
     /// Hex to the end, at least one octet.
@@ -70,6 +72,8 @@ pub(crate) enum Field {
     Base64,
     /// Base64 to the end, possibly nothing.
     Base64IfAny,
+    /// Base64 to the end, `-` for nothing.
+    Base64OrDash,
     /// Hex in one word with a length octet, `-` for nothing (NSEC3 salt).
     Salt,
     /// Base32hex in one word with a length octet (NSEC3 next owner).
@@ -133,8 +137,10 @@ pub mod rtype {
     pub const TXT: u16 = 16;
     pub const RP: u16 = 17;
     pub const AFSDB: u16 = 18;
+    pub const X25: u16 = 19;
     pub const RT: u16 = 21;
     pub const SIG: u16 = 24;
+    pub const KEY: u16 = 25;
     pub const PX: u16 = 26;
     pub const AAAA: u16 = 28;
     pub const LOC: u16 = 29;

@@ -50,6 +50,12 @@ impl<'t, 'a> Tokens<'t, 'a> {
         self.tokens.get(self.at).copied()
     }
 
+    /// The one after the next.
+    #[must_use]
+    pub fn peek_second(&self) -> Option<Token<'a>> {
+        self.tokens.get(self.at + 1).copied()
+    }
+
     /// How many were taken: the index of the next one.
     #[must_use]
     pub fn taken(&self) -> usize {
@@ -87,6 +93,7 @@ enum Class {
     Close,
     Quote,
     Backslash,
+    Nul,
 }
 
 const CLASSES: [Class; 256] = {
@@ -100,6 +107,7 @@ const CLASSES: [Class; 256] = {
     classes[b')' as usize] = Class::Close;
     classes[b'"' as usize] = Class::Quote;
     classes[b'\\' as usize] = Class::Backslash;
+    classes[0] = Class::Nul;
     classes
 };
 
@@ -182,6 +190,11 @@ impl<'a> Lexer<'a> {
                     let found =
                         self.fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
                     self.skip_line();
+                    fault = fault.or(Some((found, self.place)));
+                }
+                Class::Nul => {
+                    let found = self.fault(self.place, "nul-octet", "octet 0 outside quotes; write it as \\000");
+                    self.place.at += 1;
                     fault = fault.or(Some((found, self.place)));
                 }
                 Class::Close => {

@@ -7,8 +7,8 @@
 //! Errors, which hold the zone: `bad-owner`, `no-owner`, `unknown-type`, `class-mismatch`, `meta-type`, `obsolete-type`,
 //! `no-ttl`, `bad-ttl`, `unknown-directive`, `bad-directive`, `include-off`, `include-missing`, `include-cycle`,
 //! `include-limit`, `generate-limit`, `bad-generate`, `byte-order-mark`, `zone-too-large`, `too-many-records`,
-//! `unbalanced-quotes`, `unbalanced-parentheses`, `line-too-long`, `more-errors`; of rdata: `missing-field`,
-//! `extra-text`, `unexpected-quotes`, `bad-number`, `number-out-of-range`, `bad-mnemonic`, `bad-name`, `bad-address`,
+//! `unbalanced-quotes`, `unbalanced-parentheses`, `nul-octet`, `line-too-long`, `more-errors`; of rdata: `missing-field`,
+//! `extra-text`, `unexpected-quotes`, `missing-quotes`, `bad-number`, `number-out-of-range`, `bad-mnemonic`, `bad-name`, `bad-address`,
 //! `bad-time`, `bad-escape`, `string-too-long`, `bad-tag`, `bad-hex`, `bad-base64`, `bad-base32`, `bad-parameter`,
 //! `field-too-long`, `rdata-too-long`, `bad-generic-rdata`, `generic-only`, `bad-rdata`.
 //! Warnings: `out-of-zone`, `inherited-owner`, `ttl-over-limit`, `ttl-from-last`, `ttl-from-soa`, `non-ascii-name`,

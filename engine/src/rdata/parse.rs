@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXLOWER_PERMISSIVE};
 
-use super::{Field, is_meta, rtype_from_text, special, svcb, table, walk};
+use super::{Field, is_meta, rtype, rtype_from_text, special, svcb, table, walk};
 use crate::name;
 use crate::token::{Lexer, Token, Tokens};
 
@@ -208,6 +208,15 @@ impl<'a> Parser<'_, '_, 'a> {
         Ok(())
     }
 
+    /// BIND takes a URI's target in quotes alone.
+    fn quoted_text(&mut self) -> Parsed {
+        let token = self.any("a text in quotes")?;
+        if !token.quoted {
+            return Err(self.bad("missing-quotes", "in quotes", &token));
+        }
+        self.text(&token)
+    }
+
     fn tag(&mut self) -> Parsed {
         let token = self.word("a property tag")?;
         match u8::try_from(token.text.len()) {
@@ -328,10 +337,14 @@ impl<'a> Parser<'_, '_, 'a> {
             Field::StringIfAny => self.string(),
             Field::Strings => self.strings(),
             Field::Text => self.any("a text").and_then(|token| self.text(&token)),
+            Field::QuotedText => self.quoted_text(),
             Field::Tag => self.tag(),
             Field::Hex => self.hex(),
             Field::Base64IfAny if self.tokens.left() == 0 => Ok(()),
-            Field::Base64 | Field::Base64IfAny => self.base64(),
+            Field::Base64OrDash if self.tokens.peek().is_some_and(|token| token.text == b"-") => {
+                self.word("base64 or -").map(|_| ())
+            }
+            Field::Base64 | Field::Base64IfAny | Field::Base64OrDash => self.base64(),
             Field::Salt => self.salt(),
             Field::Hash => self.hash(),
             Field::Bitmap => self.bitmap(),
@@ -374,8 +387,7 @@ pub fn from_text(rtype: u16, tokens: &mut Tokens<'_, '_>, origin: &[u8], out: &m
     if is_meta(rtype) {
         return Err(parser.error("meta-type", format!("{} can't be the type of a record", super::rtype_to_text(rtype))));
     }
-    let generic = parser.tokens.peek().is_some_and(|token| token.text == b"\\#" && !token.quoted);
-    if generic {
+    if is_generic(rtype, parser.tokens) {
         let _ = parser.tokens.next();
         parser.generic(rtype)?;
     } else {
@@ -396,6 +408,12 @@ pub fn from_text(rtype: u16, tokens: &mut Tokens<'_, '_>, origin: &[u8], out: &m
         return Err(parser.error("rdata-too-long", format!("rdata of {} octets, the limit is 65535", rdata.len())));
     }
     walk::plausible(rtype, rdata).map_err(|reason| parser.error("bad-rdata", reason))
+}
+
+/// Whether `\#` comes next. In TXT that may be an escaped `#`, as BIND sees it, if no number follows.
+fn is_generic(rtype: u16, tokens: &Tokens<'_, '_>) -> bool {
+    tokens.peek().is_some_and(|token| token.text == b"\\#" && !token.quoted)
+        && (rtype != rtype::TXT || tokens.peek_second().is_some_and(|token| decimal(token.text).is_some()))
 }
 
 /// Rdata from one line of text, appended to `out`.

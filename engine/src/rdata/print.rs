@@ -30,7 +30,7 @@ fn fields_to_text(rtype: u16, rdata: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = rdata;
     for field in table::fields(rtype)? {
         let part = walk::split(*field, &mut rest)?;
-        if part.is_empty() && !matches!(field, Field::Text) {
+        if part.is_empty() && !matches!(field, Field::Text | Field::QuotedText | Field::Base64OrDash) {
             continue;
         }
         if out.len() > start {
@@ -50,10 +50,13 @@ fn field_to_text(field: Field, part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         Field::Name => name::to_text(part, out),
         Field::String | Field::StringIfAny => quoted(part.get(1..)?, out),
         Field::Strings => strings(part, out)?,
-        Field::Text => quoted(part, out),
+        Field::Text | Field::QuotedText => quoted(part, out),
         Field::Tag => out.extend_from_slice(part.get(1..)?),
         Field::Hex => out.extend_from_slice(HEXUPPER.encode(part).as_bytes()),
-        Field::Base64 | Field::Base64IfAny => out.extend_from_slice(BASE64.encode(part).as_bytes()),
+        Field::Base64OrDash if part.is_empty() => out.push(b'-'),
+        Field::Base64 | Field::Base64IfAny | Field::Base64OrDash => {
+            out.extend_from_slice(BASE64.encode(part).as_bytes())
+        }
         Field::Salt if part.len() == 1 => out.push(b'-'),
         Field::Salt => out.extend_from_slice(HEXUPPER.encode(part.get(1..)?).as_bytes()),
         Field::Hash => out.extend_from_slice(BASE32HEX_NOPAD.encode(part.get(1..)?).as_bytes()),

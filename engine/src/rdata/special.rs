@@ -150,7 +150,8 @@ fn within(parser: &Parser<'_, '_, '_>, value: u32, limit: u32) -> Result<u32, Rd
 fn direction(text: &[u8], directions: [u8; 2], value: u32) -> Option<u32> {
     let [octet] = text else { return None };
     let [plus, minus] = directions;
-    match octet.to_ascii_uppercase() {
+    // In capitals alone, as in BIND.
+    match *octet {
         letter if letter == plus => Some(MERIDIAN + value),
         letter if letter == minus => Some(MERIDIAN - value),
         _ => None,
@@ -366,13 +367,13 @@ fn print_gateway(kind: u8, part: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// `type algorithm gateway [key]` (RFC 4025 section 3.1).
+/// `type algorithm gateway key` (RFC 4025 section 3.1).
 pub(super) fn parse_ipsec(parser: &mut Parser<'_, '_, '_>) -> Parsed {
     let kind = parser.number(3, "a gateway type")?;
     let algorithm = parser.number(255, "an algorithm")?;
     parser.out.extend([kind, algorithm].map(|number| u8::try_from(number).unwrap_or(0)));
     parse_gateway(parser, kind)?;
-    if parser.tokens.left() > 0 { parser.base64() } else { Ok(()) }
+    parser.base64()
 }
 
 pub(super) fn is_ipsec(rest: &[u8]) -> bool {

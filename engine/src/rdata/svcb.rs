@@ -25,22 +25,24 @@ const KEYS: [(&str, u16); 9] = [
     ("ech", ECH),
     ("ipv6hint", IPV6_HINT),
     ("dohpath", DOH_PATH),
+    // BIND 9.18 does not know this one: it is read by name, and written as key8.
     ("ohttp", OHTTP),
 ];
 
 fn key_from_text(text: &[u8]) -> Option<u16> {
-    let known = KEYS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
+    // RFC 9460 section 2.1: in lower case alone.
+    let known = KEYS.iter().find(|(name, _)| name.as_bytes() == text);
     known.map(|(_, key)| *key).or_else(|| {
         let (start, digits) = text.split_at_checked(3)?;
-        // RFC 9460 section 2.1: no leading zeros; 65535 is reserved.
+        // Without leading zeros.
         let is_plain = digits.len() == 1 || !digits.starts_with(b"0");
-        let number = decimal(digits).filter(|_| is_plain && start.eq_ignore_ascii_case(b"key"))?;
-        u16::try_from(number).ok().filter(|key| *key != u16::MAX)
+        let number = decimal(digits).filter(|_| is_plain && start == b"key")?;
+        u16::try_from(number).ok()
     })
 }
 
 fn key_to_text(key: u16) -> Cow<'static, str> {
-    let known = KEYS.iter().find(|(_, number)| *number == key);
+    let known = KEYS.iter().find(|(_, number)| *number == key && key != OHTTP);
     known.map_or_else(|| Cow::Owned(format!("key{key}")), |(name, _)| Cow::Borrowed(*name))
 }
 
@@ -87,7 +89,7 @@ fn parameter(parser: &mut Parser<'_, '_, '_>) -> Result<(u16, Vec<u8>), RdataErr
         key_from_text(name).ok_or_else(|| parser.error("bad-parameter", format!("unknown key {}", shown(name))))?;
     let is_generic = name.len() > 3 && decimal(name.get(3..).unwrap_or(&[])).is_some();
     let octets = unescaped(parser, &token, value.unwrap_or(&[]))?;
-    let encoded = if is_generic { Some(octets) } else { encode(key, value.is_some(), octets) };
+    let encoded = if is_generic { Some(octets) } else { encode(key, octets) };
     let encoded = encoded.ok_or_else(|| {
         parser.error("bad-parameter", format!("{} is not a value of {}", shown(value.unwrap_or(&[])), key_to_text(key)))
     })?;
@@ -101,7 +103,7 @@ fn unescaped(parser: &mut Parser<'_, '_, '_>, token: &Token<'_>, text: &[u8]) ->
 }
 
 /// The wire form of a value that stands in the key's own presentation.
-fn encode(key: u16, is_given: bool, value: Vec<u8>) -> Option<Vec<u8>> {
+fn encode(key: u16, value: Vec<u8>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match key {
         MANDATORY => {
@@ -115,7 +117,7 @@ fn encode(key: u16, is_given: bool, value: Vec<u8>) -> Option<Vec<u8>> {
                 out.extend(item);
             }
         }
-        NO_DEFAULT_ALPN | OHTTP => return (!is_given).then_some(out),
+        NO_DEFAULT_ALPN | OHTTP => return value.is_empty().then_some(out),
         PORT => out.extend(u16::try_from(decimal(&value)?).ok()?.to_be_bytes()),
         IPV4_HINT => {
             for item in value.split(|octet| *octet == b',') {
@@ -127,6 +129,7 @@ fn encode(key: u16, is_given: bool, value: Vec<u8>) -> Option<Vec<u8>> {
                 out.extend(ipv6(item)?);
             }
         }
+        ECH if value.is_empty() => {}
         ECH => decode_base64(&value, &mut out)?,
         _ => return Some(value),
     }
@@ -196,10 +199,8 @@ fn value_faults(key: u16, value: &[u8], all: &[u8]) -> Result<(), &'static str> 
         NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
         PORT => value.len() == 2,
         IPV4_HINT => !value.is_empty() && value.len().is_multiple_of(4),
-        ECH => !value.is_empty(),
         IPV6_HINT => !value.is_empty() && value.len().is_multiple_of(16),
         DOH_PATH => is_doh_path(value),
-        u16::MAX => return Err("key65535 is reserved"),
         _ => true,
     };
     if fits { Ok(()) } else { Err("value does not fit its key") }

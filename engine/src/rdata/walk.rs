@@ -26,7 +26,7 @@ pub(super) fn measure(field: Field, rest: &[u8]) -> Option<usize> {
             }
         }
         Field::Strings => strings(rest),
-        Field::Text | Field::Base64IfAny => Some(rest.len()),
+        Field::Text | Field::QuotedText | Field::Base64IfAny | Field::Base64OrDash => Some(rest.len()),
         Field::Hex | Field::Base64 | Field::Nsap => (!rest.is_empty()).then_some(rest.len()),
         Field::Bitmap => is_bitmap(rest).then_some(rest.len()),
         Field::Parameters => svcb::check(rest).then_some(rest.len()),
@@ -105,11 +105,12 @@ pub(super) fn plausible(rtype: u16, rdata: &[u8]) -> Result<(), &'static str> {
             (4, _) => Err("a SHA-384 digest has 48 octets"),
             _ => Err("a SHA-256 digest has 32 octets"),
         },
-        rtype::SVCB | rtype::HTTPS if rdata.starts_with(&[0, 0]) => {
-            // RFC 9460 section 2.4.2 lets recipients ignore parameters there; BIND refuses them.
-            let names_end = rdata.get(2..).and_then(name::length).map_or(0, |len| len + 2);
-            if names_end == rdata.len() { Ok(()) } else { Err("priority 0 is an alias, which has no parameters") }
+        rtype::X25 if rdata.len() < 5 || !rdata.iter().skip(1).all(u8::is_ascii_digit) => {
+            Err("an X.25 address has 4 digits or more")
         }
+        // RFC 2535 section 3.1.2: these two bits say that there is no key.
+        rtype::KEY if rdata.len() == 4 && octet(0) < 0xc0 => Err("key is missing"),
+        rtype::NSEC if name::length(rdata) == Some(rdata.len()) => Err("type bitmap is empty"),
         rtype::SSHFP => match (octet(1), digest(2)) {
             (1, 20) | (2, 32) | (0 | 3.., _) => Ok(()),
             (1, _) => Err("a SHA-1 fingerprint has 20 octets"),

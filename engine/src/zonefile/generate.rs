@@ -7,7 +7,7 @@ use crate::token::{Lexer, Token, Tokens};
 /// The largest number BIND counts to.
 const MAX_NUMBER: u64 = 0x7fff_ffff;
 /// The longest number BIND writes.
-const MAX_WIDTH: u64 = 31;
+const MAX_WIDTH: u64 = 127;
 
 /// `start-stop` or `start-stop/step`.
 #[derive(Clone, Copy)]
