@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -107,9 +108,10 @@ class Listeners:
         try:
             number = self._responder.bind(address, port, threads)
         except OSError as error:
-            if address == "::" and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            failure = _listen_error(place, error)
+            if address == "::" and not failure.is_in_use:
                 return None  # a machine without IPv6 listens everywhere it can
-            raise _listen_error(place, error) from error
+            raise failure from error
         bound = self._responder.address(number)
         try:
             return Open(number, (bound[0], bound[1]), stream_socket(address, bound[1]))
@@ -142,10 +144,12 @@ class Listeners:
 
 
 def _listen_error(place: Place, error: OSError) -> ListenError:
-    is_in_use = error.errno == errno.EADDRINUSE
-    return ListenError(
-        place, "in use by another process" if is_in_use else str(error.strerror or error), is_in_use=is_in_use
-    )
+    # The engine's errors carry the number in their text alone.
+    named = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno or (int(named[1]) if named else 0)
+    if number == errno.EADDRINUSE:
+        return ListenError(place, "in use by another process", is_in_use=True)
+    return ListenError(place, os.strerror(number).lower() if number else str(error), is_in_use=False)
 
 
 def _addresses(block: Block) -> list[str]:

@@ -21,6 +21,7 @@ from engine import Clock
 from keys.custody import ImportedKey
 from keys.states import Key
 from signer.refresh import next_refresh
+from zones.check import Finding, held
 from zones.source import Provenance
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Pipeline:
         self._work: dict[ZoneKey, Work] = {}
         self._has_work = asyncio.Event()
         self._is_busy = False
+        self._told: dict[ZoneKey, tuple[Finding, ...]] = {}
         self._outcome = asyncio.Condition()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._loop = asyncio.get_running_loop()
@@ -81,6 +83,7 @@ class Pipeline:
         for key in keys:
             del self.zones[key]
             self._work.pop(key, None)
+            self._told.pop(key, None)
             self._schedule.forget(f"refresh {key}")
             self._schedule.forget(f"keys {key}")
         if keys:
@@ -151,21 +154,22 @@ class Pipeline:
                 self._retry(outcome.retry)
             self._set_timers(outcome)
 
-    @staticmethod
-    def _tell(outcome: Outcome) -> None:
-        zone = outcome.zone
-        if outcome.live is not None:
-            log.info(
-                "%s: serial %d is live, %d records",
-                zone.key,
-                outcome.live.serial,
-                outcome.live.signed.version.record_count,
-            )
-        for found in outcome.findings or ():
+    def _tell(self, outcome: Outcome) -> None:
+        """Log what is new: the same findings once, however often the zone is looked at."""
+        zone, live, findings = outcome.zone, outcome.live, outcome.findings
+        if live is not None:
+            log.info("%s: serial %d is live, %d records", zone.key, live.serial, live.signed.version.record_count)
+        if findings is None or findings == self._told.get(zone.key, ()):
+            return
+        was_held = held(self._told.get(zone.key, ()))
+        self._told[zone.key] = findings
+        for found in findings:
             log.log(logging.ERROR if found.severity == "error" else logging.WARNING, "%s: %s", zone.key, found)
-        if outcome.findings and zone.is_held:
+        if held(findings):
             kept = f"serial {zone.live.serial} goes on being served" if zone.live else "it has no version to serve"
             log.error("%s: held, %s", zone.key, kept)
+        elif was_held:
+            log.info("%s: no longer held", zone.key)
 
     def _retry(self, work: Work) -> None:
         async def again() -> None:
