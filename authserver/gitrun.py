@@ -310,7 +310,8 @@ class BlobReader:
         self._environment = environment
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -325,7 +326,7 @@ class BlobReader:
             try:
                 return entry.object_id, self._read(entry)
             except (OSError, ValueError) as error:
-                self.close()
+                self._end()
                 raise SourceError(name, "git-blob", f"blob {entry.object_id[:12]} can't be read: {error}") from None
 
     def stamp(self, name: str) -> str:
@@ -336,12 +337,21 @@ class BlobReader:
             return ABSENT
 
     def close(self) -> None:
-        """End the git; the next read starts another."""
-        process, self._process = self._process, None
-        if process is not None:
-            _kill_group(process.pid)
-            with process:
-                process.wait()
+        """End the git; a read that is under way in another thread fails, and so do later ones."""
+        self._is_closed = True
+        self._end()
+
+    def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        _kill_group(process.pid)
+        # Killed before the lock is waited for: who reads comes to the pipe's end at once and lets go of it.
+        with self._lock:
+            if self._process is process:
+                self._process = None
+                with process:
+                    process.wait()
 
     def _read(self, entry: TreeEntry) -> bytes:
         deadline = time.monotonic() + self._limits.local_seconds
@@ -355,6 +365,8 @@ class BlobReader:
         return bytes(memoryview(answer)[len(header) : -1])
 
     def _running(self) -> subprocess.Popen[bytes]:
+        if self._is_closed:
+            raise ValueError("nothing is read from this commit any more")
         if self._process is None:
             self._process = subprocess.Popen(
                 self._arguments,

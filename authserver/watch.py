@@ -21,7 +21,8 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -130,14 +131,15 @@ class Watch:
     first: float = 0.0
     timer: asyncio.TimerHandle | None = field(default=None)
 
-    def is_about(self, paths: Iterable[str]) -> bool:
+    def is_about(self, paths: AbstractSet[str]) -> bool:
         """Whether any path is of the chain, holds it, or lies in the directory it leads to."""
         chain = self.chain
-        below = None if chain.directory is None else chain.directory.rstrip("/") + "/"
-        return any(
-            path in chain.names or path in chain.folders or (below is not None and path.startswith(below))
-            for path in paths
-        )
+        if not (chain.names.isdisjoint(paths) and chain.folders.isdisjoint(paths)):
+            return True
+        if chain.directory is None:
+            return False
+        below = chain.directory.rstrip("/") + "/"
+        return any(path.startswith(below) for path in paths)
 
 
 class Watcher:

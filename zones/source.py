@@ -258,8 +258,9 @@ def list_directory(root: str, *, max_entries: int = 100_000) -> list[Entry]:
             with os.scandir(folder) as listing:
                 for item in listing:
                     if item.is_dir(follow_symlinks=False):
-                        waiting += [item.path] if not item.name.startswith(".") else []
-                    else:
+                        is_of_zones = not item.name.startswith(".") and item.name != "lost+found"
+                        waiting += [item.path] if is_of_zones else []
+                    elif not item.is_dir():
                         entries.append(_entry(item, real_root))
         except OSError as error:
             raise SourceError(folder, "directory-unreadable", _reason(error)) from None

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -395,6 +396,40 @@ def test_a_pointer_of_lfs_is_named(origin: Repository, tmp_path: Path) -> None:
     with cache.blobs(taken(cache)) as blobs, pytest.raises(SourceError) as caught:
         read_candidate(blobs, "db.example.org", ORIGIN, includes=False)
     assert caught.value.rule == "git-lfs-pointer"
+
+
+def test_a_reader_that_was_closed_reads_no_more_and_its_git_is_gone(origin: Repository, tmp_path: Path) -> None:
+    origin.commit({"db.example.org": ZONE})
+    cache = cache_of(origin, tmp_path)
+    with cache.blobs(taken(cache)) as blobs:
+        assert blobs.read("db.example.org")[1] == ZONE.encode()
+        process = blobs._process
+    assert process is not None
+    assert process.returncode is not None
+    with pytest.raises(SourceError, match="any more"):
+        blobs.read("db.example.org")
+
+
+def test_a_git_that_dies_between_two_reads_is_started_again(origin: Repository, tmp_path: Path) -> None:
+    origin.commit({"db.example.org": ZONE})
+    cache = cache_of(origin, tmp_path)
+    with cache.blobs(taken(cache)) as blobs:
+        blobs.read("db.example.org")
+        assert blobs._process is not None
+        blobs._process.kill()
+        with pytest.raises(SourceError) as caught:
+            blobs.read("db.example.org")
+        assert caught.value.rule == "git-blob"
+        assert blobs.read("db.example.org")[1] == ZONE.encode()
+
+
+def test_threads_read_from_one_reader(origin: Repository, tmp_path: Path) -> None:
+    files = {f"db.z{number}.example": ZONE + f"; {number}\n" * number for number in range(40)}
+    origin.commit(dict(files))
+    cache = cache_of(origin, tmp_path)
+    with cache.blobs(taken(cache)) as blobs, ThreadPoolExecutor(8) as threads:
+        read = threads.map(lambda name: blobs.read(name)[1].decode(), files)
+        assert list(read) == list(files.values())
 
 
 def test_hooks_and_configuration_of_the_repository_run_nothing(origin: Repository, tmp_path: Path) -> None:
