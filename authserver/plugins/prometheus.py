@@ -240,7 +240,7 @@ def configuration_metrics(configuration: Configuration, blocks: Iterable[Block])
 _BUILD: Final = ("version", "revision", "goversion", "product")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exporter:
     """One endpoint, `/metrics`, for all blocks that name its address."""
 

@@ -5,6 +5,7 @@ import itertools
 import logging
 import random
 from dataclasses import dataclass
+from typing import Final
 
 from authserver.plugin import RELOAD, Argument, Build, Configuration, Duration, Link, ReloadTimes, Schema
 
@@ -16,6 +17,8 @@ _JITTER = Argument("JITTER", Duration(minimum=1, or_zero=True), optional=True)
 SCHEMA = Schema(arguments=(_INTERVAL, _JITTER), once=True)
 
 DEFAULT = ReloadTimes(interval=30.0, jitter=15.0)
+
+SETTLE_S: Final = 0.05
 
 _numbers = itertools.count(1)
 
@@ -55,17 +58,25 @@ class Watch:
 
     async def is_changed(self) -> bool:
         """Whether the Corefile says something that was not seen before; a broken one is told once."""
-        assert self.configuration.reread is not None, "checked when it started"
-        corefile, problems = await asyncio.to_thread(self.configuration.reread)
-        digest = corefile.digest + "".join(map(str, problems))
+        digest, is_broken = await self.look()
         if digest == self.seen:
             return False
+        await asyncio.sleep(SETTLE_S)
+        if (digest, is_broken) != await self.look():
+            # Somebody is still writing; the next look sees what came of it.
+            return False
         self.seen = digest
-        if not problems and digest == self.configuration.corefile.digest:
+        if not is_broken and digest == self.configuration.corefile.digest:
             # It was changed and changed back while it could not be loaded: what is in force is what it says.
             return False
-        log.info("%s has changed", corefile.file)
+        log.info("%s has changed", self.configuration.corefile.file)
         return True
+
+    async def look(self) -> tuple[str, bool]:
+        """What the Corefile says now, as a digest, and whether it has errors."""
+        assert self.configuration.reread is not None, "checked when it started"
+        corefile, problems = await asyncio.to_thread(self.configuration.reread)
+        return corefile.digest + "".join(map(str, problems)), bool(problems)
 
 
 def setup(build: Build) -> Link | None:

@@ -28,7 +28,9 @@ class Head:
 
 def make_query(text="example.org. A", *, client=("192.0.2.1", 40212), transport="udp", edns=False, do=False, **more):
     name, rtype = text.split()
-    message = dns.message.make_query(name, rtype, use_edns=edns or do or None, want_dnssec=do, payload=1232, id=4711)
+    message = dns.message.make_query(name, rtype, id=4711)
+    if edns or do:
+        message.use_edns(payload=1232, ednsflags=dns.flags.DO if do else 0)
     octets = message.to_wire()
     question = message.question[0]
     head = Head(

@@ -92,7 +92,7 @@ def test_what_a_plugin_raises_is_servfail_and_one_line(known, query, caplog):
         async def serve(self, query):
             raise RuntimeError("oops")
 
-    known.add(Plugin("shout", Schema(), lambda build: lambda following: Broken()))
+    known.add(Plugin("shout", Schema(), lambda _: lambda _: Broken()))
     block = only(". {\nshout\n}\n", known)
     answer = asyncio.run(chain.serve(block, query()))
     assert answer.rcode == dns.rcode.SERVFAIL

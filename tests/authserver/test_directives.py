@@ -22,7 +22,7 @@ def stranger(monkeypatch):
     def install(directive, **members):
         module("stranger", monkeypatch, **members)
         points = [EntryPoint(directive, "stranger", GROUP)]
-        monkeypatch.setattr(directives, "entry_points", lambda group: points)
+        monkeypatch.setattr(directives, "entry_points", lambda **_: points)
         return installed()
 
     return install
@@ -69,23 +69,23 @@ def test_a_zone_where_a_directive_should_be_hints_at_braces():
 
 
 def test_a_third_party_s_plugin_is_found_by_its_entry_point(stranger):
-    known = stranger("shout", SCHEMA=Schema(), setup=lambda build: None)
+    known = stranger("shout", SCHEMA=Schema(), setup=lambda _: None)
     assert "shout" in known.names
     assert isinstance(known.plugin("shout"), Plugin)
 
 
 def test_a_third_party_may_say_where_it_stands(stranger):
-    known = stranger("shout", SCHEMA=Schema(), setup=lambda build: None, BEFORE="log")
+    known = stranger("shout", SCHEMA=Schema(), setup=lambda _: None, BEFORE="log")
     assert known.in_order(["whoami", "log", "shout", "errors"]) == ["errors", "shout", "log", "whoami"]
 
 
 def test_a_third_party_stands_ahead_of_the_zone_backends_by_itself(stranger):
-    known = stranger("shout", SCHEMA=Schema(), setup=lambda build: None)
+    known = stranger("shout", SCHEMA=Schema(), setup=lambda _: None)
     assert known.in_order(["whoami", "shout", "log"]) == ["log", "shout", "whoami"]
 
 
 def test_the_product_s_own_plugins_win(stranger):
-    assert stranger("log", SCHEMA=Schema(), setup=lambda build: None).foreign == {}
+    assert stranger("log", SCHEMA=Schema(), setup=lambda _: None).foreign == {}
 
 
 @pytest.mark.parametrize("members", [{}, {"SCHEMA": Schema()}, {"SCHEMA": 1, "setup": print}])
@@ -96,6 +96,6 @@ def test_a_module_that_is_no_plugin_is_an_error_by_name(stranger, members):
 
 def test_a_module_that_does_not_import_is_an_error_by_name(monkeypatch):
     points = [EntryPoint("shout", "no_such_module_here", GROUP)]
-    monkeypatch.setattr(directives, "entry_points", lambda group: points)
+    monkeypatch.setattr(directives, "entry_points", lambda **_: points)
     with pytest.raises(PluginError, match="shout: cannot load no_such_module_here: ModuleNotFoundError"):
         installed().plugin("shout")

@@ -41,13 +41,13 @@ def test_capabilities_of_one_name_are_not_the_same():
 
 def test_what_is_needed_and_not_there_is_an_error_with_its_line():
     with pytest.raises(
-        CorefileErrors, match="^Corefile:2: d: needs a plugin in this server block that gives a colour$"
+        CorefileErrors, match=r"^Corefile:2: d: needs a plugin in this server block that gives a colour$"
     ):
         build().need(COLOUR)
 
 
 def test_failing_names_the_line_and_the_directive():
-    with pytest.raises(CorefileErrors, match="^Corefile:2: d: too bad$"):
+    with pytest.raises(CorefileErrors, match=r"^Corefile:2: d: too bad$"):
         build().fail("too bad")
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import ipaddress
 
 import pytest
@@ -98,10 +99,8 @@ class TestKinds:
             PathKind(),
             Choice(("a",)),
         ):
-            try:
-                kind.parse(text)
-            except ValueError as error:
-                assert str(error)
+            with contextlib.suppress(ValueError):
+                assert kind.parse(text) is not None
 
     def test_integers_have_bounds(self):
         assert Integer(512, 4096).parse("1232") == 1232
