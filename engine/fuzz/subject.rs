@@ -1,0 +1,281 @@
+//! What datagrams are thrown at, and what must be true of whatever it says: shared by the fuzzer and `tests/datagrams.rs`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use zonewright_engine::build::build;
+use zonewright_engine::clock::Clock;
+use zonewright_engine::crypto::SigningKey;
+use zonewright_engine::message::Query;
+use zonewright_engine::name::Name;
+use zonewright_engine::responder::{BlockParts, ZoneSlot};
+use zonewright_engine::serve::Service;
+use zonewright_engine::signed::{Plan, SignedVersion};
+use zonewright_engine::udp::{Answerer, Datagram, LARGEST};
+use zonewright_engine::zonefile::{Limits, Source, read};
+
+/// Signed: aliases, loops, cuts, wildcards, empty non-terminals, answers too large for a datagram.
+const SIGNED: &str = "
+$TTL 300
+@ SOA ns hostmaster 1 3600 600 86400 300
+@ NS ns
+@ NS ns.far.test.
+@ MX 10 mail
+@ TXT \"apex\" \"of a signed zone\"
+ns A 192.0.2.1
+ns AAAA 2001:db8::1
+mail A 192.0.2.2
+www CNAME web
+web A 192.0.2.3
+out CNAME www.far.test.
+loop1 CNAME loop2
+loop2 CNAME loop1
+chain1 CNAME chain2
+chain2 CNAME chain3
+chain3 CNAME missing
+* TXT wild
+*.wild A 192.0.2.4
+*.wild CAA 0 issue \"ca.test\"
+a.b.c.d A 192.0.2.5
+tree DNAME sub2
+x.sub2 A 192.0.2.6
+self DNAME self
+cut NS ns.cut
+cut NS ns
+ns.cut A 192.0.2.7
+secure NS ns.secure
+secure DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000
+ns.secure A 192.0.2.8
+deep.below.cut A 192.0.2.9
+_sip._tcp SRV 1 2 5060 web
+_https HTTPS 1 . alpn=h2
+Upper.Case A 192.0.2.10
+\\000\\255 A 192.0.2.11
+";
+
+const UNSIGNED: &str = "
+$TTL 60
+@ SOA ns hostmaster 7 3600 600 86400 300
+@ NS ns
+ns A 192.0.2.20
+alias CNAME ns
+* A 192.0.2.21
+";
+
+/// The first key of RFC 8080 section 6.1: PKCS#8 head and seed, and the DNSKEY's public key.
+const PKCS8_HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+const SEED: &[u8; 32] = b"82260384628080122645190204142262";
+const DNSKEY: [u8; 36] = [
+    1, 1, 3, 15, 0x97, 0x4d, 0x96, 0xa2, 0x2d, 0x22, 0x4b, 0xc0, 0x1a, 0xdb, 0x91, 0x50, 0x91, 0x47, 0x7d, 0x44, 0xcc,
+    0xd9, 0x1c, 0x9a, 0x41, 0xa1, 0x14, 0x30, 0x01, 0x01, 0x17, 0xd5, 0x2c, 0x59, 0x24, 0x0e,
+];
+
+/// A service without sockets that serves zones of every kind.
+pub struct Subject {
+    service: Service,
+    out: Vec<u8>,
+    again: Vec<u8>,
+}
+
+impl Subject {
+    /// `example.` signed, `sub.example.` unsigned, `empty.example.` without a version, `chained.test.` for Python.
+    pub fn new() -> Self {
+        let service = Service::new(Arc::new(Clock::default()), 16).expect("an eventfd");
+        let zones = vec![
+            slot("example.", Some((&large_zone(), Some(plan())))),
+            slot("sub.example.", Some((UNSIGNED, None))),
+            slot("empty.example.", None),
+        ];
+        let origins = zones.iter().map(|(origin, _)| origin.clone()).collect();
+        let block = |number, origins, zones, chained| BlockParts {
+            number,
+            listeners: vec![0],
+            origins,
+            zones,
+            chained,
+            log: number == 0,
+        };
+        let chained = vec![name("chained.test.")];
+        service.responder.route(vec![block(0, origins, zones, false), block(1, chained, Vec::new(), true)]);
+        Self { service, out: vec![0; LARGEST], again: vec![0; LARGEST] }
+    }
+
+    /// Asks, and panics when what is said breaks a promise; the answer.
+    pub fn check(&mut self, query: &[u8]) -> &[u8] {
+        let length = ask(&self.service, query, &mut self.out);
+        let repeated = ask(&self.service, query, &mut self.again);
+        drop(self.service.log_entries(usize::MAX));
+        let answer = self.out.get(..length).expect("no longer than the room for it");
+        assert_eq!(Some(answer), self.again.get(..repeated), "the same query gets the same answer");
+        if length > 0 {
+            check_answer(query, answer);
+        }
+        answer
+    }
+}
+
+/// The answer's length; what is meant for Python is taken off its queue.
+fn ask(service: &Service, octets: &[u8], out: &mut [u8]) -> usize {
+    let client = SocketAddr::from(([127, 0, 0, 1], 5353));
+    let datagram = Datagram { worker: 0, listener: 0, octets, client, local: None, received: Instant::now() };
+    let length = service.on_datagram(&datagram, out);
+    while let Some(declined) = service.responder.next_declined() {
+        assert_eq!((length, &*declined.octets), (0, octets), "a declined query is whole, and not answered");
+    }
+    length
+}
+
+fn check_answer(query: &[u8], answer: &[u8]) {
+    let head = |message: &[u8]| message.first_chunk::<12>().copied().expect("a header");
+    let ([q0, q1, q_flags, ..], [a0, a1, a_flags, ..]) = (head(query), head(answer));
+    assert_eq!((q0, q1), (a0, a1), "the id is the query's");
+    assert_eq!(q_flags & 0x80, 0, "a response is never answered");
+    assert_eq!(a_flags & 0x80, 0x80, "an answer is a response");
+    assert_eq!(q_flags & 0x78, a_flags & 0x78, "the opcode is the query's");
+    let room = match Query::parse(query) {
+        Ok(query) => query.edns.map_or(512, |edns| edns.size.clamp(512, 1232)),
+        Err(_) => 12,
+    };
+    assert!(answer.len() <= usize::from(room.max(12)), "{} octets, {room} at most", answer.len());
+    assert_eq!(end_of(answer), Some(answer.len()), "the answer is well formed");
+}
+
+/// Where a message's last record ends; `None` when it is malformed.
+fn end_of(message: &[u8]) -> Option<usize> {
+    let count = |at: usize| Some(usize::from(u16_at(message, at)?));
+    let mut at = 12;
+    for _ in 0..count(4)? {
+        at = end_of_name(message, at)? + 4;
+    }
+    for _ in 0..count(6)? + count(8)? + count(10)? {
+        let fixed = end_of_name(message, at)?;
+        at = fixed + 10 + usize::from(u16_at(message, fixed + 8)?);
+    }
+    Some(at)
+}
+
+/// Where a name ends; pointers lead backwards, names are of at most 255 octets (RFC 1035 sections 3.1 and 4.1.4).
+fn end_of_name(message: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut end, mut length) = (start, None, 1);
+    loop {
+        match usize::from(*message.get(at)?) {
+            0 => return Some(end.unwrap_or(at + 1)),
+            label @ 1..=63 => {
+                length += 1 + label;
+                at += 1 + label;
+            }
+            0xc0.. => {
+                let target = usize::from(u16_at(message, at)? & 0x3fff);
+                end = end.or(Some(at + 2));
+                if target >= at {
+                    return None;
+                }
+                at = target;
+            }
+            _ => return None,
+        }
+        if length > 255 {
+            return None;
+        }
+    }
+}
+
+fn u16_at(message: &[u8], at: usize) -> Option<u16> {
+    message.get(at..)?.first_chunk().map(|pair| u16::from_be_bytes(*pair))
+}
+
+// ------------------------------------------------------------------ zones
+
+fn name(text: &str) -> Name {
+    Name::from_text(text.as_bytes(), zonewright_engine::name::ROOT).expect("a name")
+}
+
+fn slot(origin: &str, content: Option<(&str, Option<Arc<Plan>>)>) -> (Name, Arc<ZoneSlot>) {
+    let origin = name(origin);
+    let slot = Arc::new(ZoneSlot::new(origin.clone()));
+    if let Some((text, plan)) = content {
+        let sources = [Source { name: "zone", octets: text.as_bytes() }];
+        let limits = Limits { includes: false, max_records: 0, max_generate: 0 };
+        let (version, findings) = build(&read(&origin, &sources, &limits), None);
+        let version = Arc::new(version.unwrap_or_else(|| panic!("a zone that loads: {findings:?}")));
+        slot.swap(Some(Arc::new(SignedVersion::new(version, plan, None))));
+    }
+    (origin, slot)
+}
+
+fn plan() -> Arc<Plan> {
+    let key = SigningKey::from_pkcs8(&[&PKCS8_HEAD[..], &SEED[..]].concat(), &DNSKEY).expect("a key");
+    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0]).expect("a plan"))
+}
+
+/// The signed zone with an RRset that fits in no datagram, and one that fits only without proofs.
+fn large_zone() -> String {
+    let many = |owner: &str, count: u8| -> String {
+        (0..count).map(|number| format!("{owner} TXT \"{number:>60}\"\n")).collect()
+    };
+    format!("{SIGNED}{}{}", many("large", 60), many("tight", 6))
+}
+
+/// Queries that reach what the zones have, to start from.
+#[allow(dead_code)]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let names = [
+        "example.",
+        "www.example.",
+        "ns.example.",
+        "loop1.example.",
+        "chain1.example.",
+        "q.wild.example.",
+        "c.d.example.",
+        "x.tree.example.",
+        "y.x.tree.example.",
+        "a.self.example.",
+        "host.cut.example.",
+        "secure.example.",
+        "large.example.",
+        "tight.example.",
+        "no.such.example.",
+        "sub.example.",
+        "alias.sub.example.",
+        "any.sub.example.",
+        "empty.example.",
+        "a.empty.example.",
+        "chained.test.",
+        "refused.test.",
+        ".",
+        "_https.example.",
+        "_sip._tcp.example.",
+        "UPPER.case.EXAMPLE.",
+        "out.example.",
+    ];
+    let types = [1, 2, 5, 6, 15, 16, 28, 33, 39, 43, 46, 47, 48, 65, 251, 252, 255];
+    let mut seeds = Vec::new();
+    for (index, text) in names.iter().enumerate() {
+        for (other, qtype) in types.iter().enumerate() {
+            seeds.push(query_of(
+                text,
+                *qtype,
+                match (index + other) % 3 {
+                    0 => None,
+                    1 => Some((1232, false)),
+                    _ => Some((4096, true)),
+                },
+            ));
+        }
+    }
+    seeds
+}
+
+fn query_of(qname: &str, qtype: u16, edns: Option<(u16, bool)>) -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
+    query.extend_from_slice(&name(qname));
+    query.extend(qtype.to_be_bytes());
+    query.extend([0, 1]);
+    if let Some((size, dnssec_ok)) = edns {
+        query.extend([0, 0, 41]);
+        query.extend(size.to_be_bytes());
+        query.extend([0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+    }
+    query
+}
