@@ -316,6 +316,8 @@ class Runtime:
     zone_metrics: "Callable[[], Iterable[Metric]]" = field(default=lambda: ())
     """The server's own facts about zones, sources and signatures (`telemetry.zone_metrics`)."""
     reloads_failed: Callable[[], int] = field(default=lambda: 0)
+    is_settled: Callable[[], bool] = field(default=lambda: True)
+    """Whether each configured zone is live or held."""
     is_stopping: Callable[[], bool] = field(default=lambda: False)
     """Whether the process ends, and not only this configuration."""
     version: str = ""

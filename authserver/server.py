@@ -188,6 +188,7 @@ class Server:
             reload=self.reload,
             zone_metrics=lambda: zone_metrics(metric_facts(self.pipeline.zones.values())),
             reloads_failed=lambda: self._reloads_failed,
+            is_settled=lambda: all(one.is_settled for one in followers),
             is_stopping=self._stop.is_set,
         )
         registry = Registry(self.pipeline)

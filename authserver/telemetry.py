@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Final, TextIO
 
 from prometheus_client import CollectorRegistry, Metric
@@ -62,6 +63,14 @@ def set_up_logging(level: int = logging.INFO, stream: TextIO | None = None) -> N
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
+
+
+def product_version() -> str:
+    """The version that is installed, nothing if none is."""
+    try:
+        return metadata.version("zonewright")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def new_registry() -> CollectorRegistry:

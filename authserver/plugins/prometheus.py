@@ -37,7 +37,7 @@ from authserver.plugin import (
     Transfer,
     name_text,
 )
-from authserver.telemetry import engine_metrics
+from authserver.telemetry import engine_metrics, product_version
 
 _ADDRESS = Argument("ADDRESS", Endpoint(default_port=9153), optional=True)
 
@@ -218,7 +218,7 @@ def configuration_metrics(configuration: Configuration, blocks: Iterable[Block])
     """What runs: version, digest, plugins."""
     running = configuration.running
     build = GaugeMetricFamily("coredns_build_info", "1; the labels say what runs.", labels=_BUILD)
-    build.add_metric((running.version, "", "", "zonewright"), 1)
+    build.add_metric((running.version or product_version(), "", "", "zonewright"), 1)
     yield build
     version = GaugeMetricFamily(
         "coredns_reload_version_info", "1; the configuration in force.", labels=("hash", "value")

@@ -38,12 +38,9 @@ class Ready:
 
     def waiting(self) -> list[str]:
         """Names of what is not ready; who was ready once isn't asked again, unless it is to be monitored."""
-        names = {
-            readiness.name
-            for number, readiness in enumerate(self.configuration.offered(READY))
-            if not self._is_ready(number, readiness)
-        }
-        return sorted(names)
+        zones = Readiness("zones", self.configuration.running.is_settled)
+        asked = enumerate((zones, *self.configuration.offered(READY)))
+        return sorted({readiness.name for number, readiness in asked if not self._is_ready(number, readiness)})
 
     def _is_ready(self, number: int, readiness: Readiness) -> bool:
         if number in self._done:

@@ -80,7 +80,7 @@ def test_metrics_are_served_in_the_text_format(load, running):
     assert status == 200
     found = [sample for metric in text_string_to_metric_families(body) for sample in metric.samples]
 
-    def value(name, **labels):
+    def value(name, /, **labels):
         (only,) = [sample.value for sample in found if sample.name == name and labels.items() <= sample.labels.items()]
         return only
 

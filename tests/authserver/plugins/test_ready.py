@@ -48,3 +48,15 @@ def test_a_wrong_word_names_the_accepted_ones(errors):
     assert errors(". {\nready {\nmonitor always\n}\n}\n") == [
         "Corefile:3: ready: monitor: WHEN: 'always' is unknown; accepted: until-ready, continuously"
     ]
+
+
+def test_zones_must_be_live_or_held(load, running):
+    settled = []
+
+    async def run():
+        async with running(load(TEXT.format("until-ready")), is_settled=lambda: bool(settled)) as get:
+            before = await get("/ready")
+            settled.append(1)
+            return before, await get("/ready")
+
+    assert asyncio.run(run()) == ((503, "zones"), (200, "OK"))
