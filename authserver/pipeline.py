@@ -224,6 +224,7 @@ class Pipeline:
             job.zone.sealed = job.live
             if job.zone.live is job.live:
                 self._set_refresh(job.zone)
+            self._set_timers(Outcome(job.zone, next_step_at=job.next_step_at))
             self._on_sealed(job.zone)
 
     def _not_sealed(self, job: Job) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -24,6 +23,7 @@ from engine import Clock, EngineError, SignedVersion, SigningKey, Version, ZoneS
 from keys import custody, introduction, store
 from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
+from keys.rollover import settle
 from keys.states import Key, RecordKind
 from signer import plan as signing
 from signer.ttls import served_ttls, ttls_of
@@ -187,7 +187,7 @@ class Publisher:
         for one in ready:
             one.work.zone.slot.publish(one.live.signed)
         outcomes.extend(self._published(one) for one in ready)
-        return self._after(outcomes, now)
+        return outcomes
 
     def _commit(self, works: Sequence[Work], now: int) -> tuple[list[Outcome], list[_Ready]]:
         refs: list[PackRef] = []
@@ -373,25 +373,6 @@ class Publisher:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
         return policy, progress.keys, progress.wait.until, progress.changes_zone
 
-    def _after(self, outcomes: list[Outcome], now: int) -> list[Outcome]:
-        """Note that keys were served for the first time, which is when their waiting times begin."""
-        fresh = [one for one in outcomes if one.live and any(key.active_at is None for key in one.live.keys)]
-        if not fresh:
-            return outcomes
-        waits: dict[int, int | None] = {}
-        # When this fails the keys are marked after the next publish: they wait longer, which is safe.
-        with suppress(sqlite3.Error, OSError), self.state.transaction(now) as tx:
-            for one in fresh:
-                assert one.live is not None
-                marked = introduction.served(tx, one.live.keys, now)
-                ttls = served_ttls(tx, *one.zone.key, marked, now)
-                progress = introduction.advance(tx, marked, one.live.policy or DEFAULT, ttls, now)
-                waits[id(one)] = progress.wait.until
-        return [
-            Outcome(one.zone, one.live, one.findings, waits[id(one)], one.retry) if id(one) in waits else one
-            for one in outcomes
-        ]
-
     # ---------------------------------------------------------------- the last good versions
 
     def restore(self, zones: Iterable[Zone]) -> list[Work]:
@@ -470,6 +451,19 @@ class Publisher:
         zone.live = live
         zone.slot.publish(signed)
         return None
+
+
+def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> int | None:
+    """Note that keys are served for the first time, where their waiting times begin; when their next step is due.
+
+    To be called when the version is sealed, not when it is published: secondaries have nothing of it before that. None
+    when the version's keys were served before.
+    """
+    if live.policy is None or all(one.active_at is not None for one in live.keys):
+        return None
+    marked = introduction.served(tx, live.keys, now)
+    _, steps, wait = settle(marked, live.policy, served_ttls(tx, *key, marked, now), now)
+    return now if steps else wait.until
 
 
 def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:

@@ -14,10 +14,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from authserver.publisher import Live, Zone, ZoneKey
+from authserver.publisher import Live, Zone, ZoneKey, mark_served
 from authserver.state import State
 from engine import Clock, EngineError
 from zones import history
@@ -33,10 +33,11 @@ RETRY_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A version to seal."""
+    """A version to seal; `next_step_at` is when its keys move, if sealing them set that off."""
 
     zone: Zone
     live: Live
+    next_step_at: int | None = None
 
 
 class Sealer:
@@ -133,7 +134,7 @@ class Sealer:
     def _store(self) -> None:
         jobs = list(self._ready.values())
         try:
-            self._commit(jobs)
+            jobs = self._commit(jobs)
         except Exception:
             # A full disk: nothing is sealed, transfers show what was sealed before, and it is tried again.
             log.exception("signatures of %d zones can't be stored, tried again in %.0f s", len(jobs), RETRY_S)
@@ -146,7 +147,7 @@ class Sealer:
         self._ready.clear()
         self._on_sealed(jobs)
 
-    def _commit(self, jobs: Sequence[Job]) -> None:
+    def _commit(self, jobs: Sequence[Job]) -> list[Job]:
         now = self._clock.now()
         signed = [job for job in jobs if job.live.signed.is_signed and not job.live.is_stored]
         refs = self._state.write_pack([job.live.signed.signatures() for job in signed]) if signed else []
@@ -158,5 +159,6 @@ class Sealer:
                 for job in jobs:
                     history.record_sealed(tx, *job.zone.key, job.live.serial, now)
                     history.drop_superseded_images(tx, *job.zone.key)
+                return [replace(job, next_step_at=mark_served(tx, job.zone.key, job.live, now)) for job in jobs]
         finally:
             self._state.release_pack(refs)
