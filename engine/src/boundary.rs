@@ -3,6 +3,9 @@
 //! `engine/_native.pyi` is its contract. Octets, numbers, small frozen structs and handles cross; the GIL is released
 //! where a call may take over 10 microseconds; errors become the exceptions of `engine/errors.py`.
 
+// pyo3 hands arguments over by value, and methods without state still take the object they are called on.
+#![allow(clippy::needless_pass_by_value, clippy::unused_self)]
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -12,8 +12,8 @@ use crate::version::{Assembly, Version};
 
 /// The format this file writes.
 pub const FORMAT: u32 = 1;
-const ZONE: &[u8; 8] = b"zwzone\x00\x01";
-const SIGNATURES: &[u8; 8] = b"zwsigs\x00\x01";
+const ZONE: [u8; 8] = *b"zwzone\x00\x01";
+const SIGNATURES: [u8; 8] = *b"zwsigs\x00\x01";
 const CHECKSUM: usize = 32;
 
 struct Reader<'a> {
@@ -23,10 +23,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of an image whose checksum is right, past its magic.
-    fn open(image: &'a [u8], magic: &[u8; 8]) -> Result<Self, String> {
+    fn open(image: &'a [u8], magic: [u8; 8]) -> Result<Self, String> {
         let split = image.len().checked_sub(CHECKSUM).ok_or("the image is cut short")?;
         let (octets, checksum) = image.split_at(split);
-        if !octets.starts_with(magic) {
+        if !octets.starts_with(&magic) {
             return Err("the image is of another kind or format".to_owned());
         }
         if sha256(octets) != checksum {
@@ -69,7 +69,7 @@ fn count(number: usize) -> [u8; 4] {
 #[must_use]
 pub fn of_version(version: &Version) -> Vec<u8> {
     let mut out = Vec::with_capacity(version.octets() / 2);
-    out.extend_from_slice(ZONE);
+    out.extend(ZONE);
     out.extend_from_slice(version.origin());
     out.extend(count(version.nodes().len()));
     out.extend(count(version.rrset_count()));
@@ -146,7 +146,7 @@ fn fingerprint(signed: &SignedVersion) -> [u8; 32] {
 #[must_use]
 pub fn of_signatures(signed: &SignedVersion) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + 96 * signed.made());
-    out.extend_from_slice(SIGNATURES);
+    out.extend(SIGNATURES);
     out.extend(fingerprint(signed));
     for (key, unit, signature) in signed.filled() {
         out.push(1);

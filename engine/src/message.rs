@@ -349,13 +349,13 @@ impl<'a> Writer<'a> {
 
     /// Octets written so far.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn written(&self) -> usize {
         self.len
     }
 
     /// Whether a section has no record yet.
     #[must_use]
-    pub fn is_empty(&self, section: Section) -> bool {
+    pub fn is_section_empty(&self, section: Section) -> bool {
         self.counts.get(section as usize).is_none_or(|count| *count == 0)
     }
 
@@ -658,14 +658,14 @@ mod tests {
         let parsed = Query::parse(&octets).unwrap();
         let mut out = [0; 512];
         let mut writer = Writer::answering(&parsed, &mut out, 512, 0).unwrap();
-        let start = writer.len();
+        let start = writer.written();
         let mut mx = vec![0, 10];
         mx.extend_from_slice(&Name::from_text(b"mail.example.org.", ROOT).unwrap());
         writer.record(Section::Answer, parsed.qname, 15, 60, &mx).unwrap();
-        let first = writer.len();
+        let first = writer.written();
         assert_eq!(first - start, 12 + 2 + 5 + 2);
         writer.record(Section::Answer, parsed.qname, 15, 60, &mx).unwrap();
-        assert_eq!(writer.len() - first, 12 + 2 + 2);
+        assert_eq!(writer.written() - first, 12 + 2 + 2);
     }
 
     #[test]

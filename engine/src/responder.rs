@@ -87,7 +87,7 @@ fn reap(garbage: Box<dyn Reaped>) {
 fn reap_all(receiver: &mpsc::Receiver<Box<dyn Reaped>>) {
     let mut waiting: Vec<Box<dyn Reaped>> = Vec::new();
     loop {
-        let pause = if waiting.is_empty() { Duration::from_secs(3600) } else { Duration::from_millis(20) };
+        let pause = if waiting.is_empty() { Duration::from_hours(1) } else { Duration::from_millis(20) };
         match receiver.recv_timeout(pause) {
             Ok(garbage) => waiting.push(garbage),
             Err(mpsc::RecvTimeoutError::Timeout) => {}

@@ -31,7 +31,7 @@ pub fn message(
     let mut writer = Writer::answering(query, out, limit, reserve).map_err(|_| "no room for the question")?;
     writer.set_flags(flag::AA);
     let next = fill(signed, position, &mut writer);
-    if writer.is_empty(Section::Answer) {
+    if writer.is_section_empty(Section::Answer) {
         return Err("a record does not fit into a message".to_owned());
     }
     Ok((writer.finish(opt.as_ref()), next))
