@@ -9,6 +9,8 @@ thread; calls that may take over 10 microseconds release the GIL. All classes ar
 from collections.abc import Sequence
 from typing import Final, Literal, final
 
+__all__: list[str]
+
 FORMAT: Final[int]
 """The version number of the image formats this engine writes."""
 

@@ -131,18 +131,6 @@ struct Diagnostic(finding::Diagnostic);
 
 #[pymethods]
 impl Diagnostic {
-    #[new]
-    fn new(file: String, line: u32, column: u32, rule: &str, severity: &str, message: String) -> PyResult<Self> {
-        let severity = match severity {
-            "error" => finding::Severity::Error,
-            "warning" => finding::Severity::Warning,
-            other => return Err(PyValueError::new_err(format!("severity {other}: one of error, warning"))),
-        };
-        // Rule ids are few and live as long as the process.
-        let rule = Box::leak(rule.to_owned().into_boxed_str());
-        Ok(Self(finding::Diagnostic { file, line, column, rule, severity, message }))
-    }
-
     #[getter]
     fn file(&self) -> &str {
         &self.0.file
