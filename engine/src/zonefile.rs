@@ -14,7 +14,7 @@
 //! Warnings: `out-of-zone`, `inherited-owner`, `ttl-over-limit`, `ttl-from-last`, `ttl-from-soa`, `non-ascii-name`,
 //! `no-final-newline`, `date-ignored`, `more-warnings`.
 //!
-//! **Limits**: arena 4 GiB; 8 files deep, 64 files, 4096 inclusions, 4 GiB read in all; 1000 errors and 1000 warnings
+//! **Limits**: arena 4 GiB; 8 files deep, 64 files, 4096 inclusions, 64 MiB read again; 1000 errors and 1000 warnings
 //! a file; a message quotes 64 octets.
 
 mod directive;
@@ -181,7 +181,7 @@ struct Reader<'a, 's> {
     told_no_owner: bool,
     generated: u64,
     inclusions: u32,
-    octets_read: u64,
+    octets_repeated: u64,
     stopped: bool,
 }
 
@@ -216,7 +216,7 @@ impl<'a, 's> Reader<'a, 's> {
             told_no_owner: false,
             generated: 0,
             inclusions: 0,
-            octets_read: 0,
+            octets_repeated: 0,
             stopped: false,
         }
     }
@@ -270,9 +270,10 @@ impl<'a, 's> Reader<'a, 's> {
         if usize::from(file) == self.out.files.len() {
             self.out.files.push(source.name.to_owned());
             self.told.push(Told::default());
+        } else {
+            self.octets_repeated += source.octets.len() as u64;
         }
         self.file = file;
-        self.octets_read += source.octets.len() as u64;
         let start = Place { line: 1, column: 1 };
         let octets = match source.octets {
             [0xef, 0xbb, 0xbf, rest @ ..] => {

@@ -11,8 +11,8 @@ const MAX_DEPTH: usize = 8;
 const MAX_FILES: usize = 64;
 /// How often files may be included in all.
 const MAX_INCLUSIONS: u32 = 4096;
-/// Octets read in all, repeated files counted each time.
-const MAX_OCTETS: u64 = 1 << 32;
+/// Octets of files that are included again: what a small repository can make of itself.
+const MAX_REPEATED: u64 = 1 << 26;
 
 impl<'a> Reader<'a, '_> {
     pub(super) fn directive(&mut self, all: &[Token<'a>]) {
@@ -159,8 +159,9 @@ impl<'a> Reader<'a, '_> {
         if self.inclusions >= MAX_INCLUSIONS {
             return Some(format!("more than {MAX_INCLUSIONS} inclusions"));
         }
-        let octets = self.octets_read + source.octets.len() as u64;
-        (octets > MAX_OCTETS).then(|| format!("more than {MAX_OCTETS} octets of included files"))
+        let again = if file < self.out.files.len() { source.octets.len() as u64 } else { 0 };
+        (self.octets_repeated + again > MAX_REPEATED)
+            .then(|| format!("more than {MAX_REPEATED} octets of files included again"))
     }
 }
 
