@@ -81,8 +81,22 @@ fn unescaped(line: &str) -> Vec<u8> {
 /// A zone file made of a few seeds, then changed at random.
 pub fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     const PIECES: [&[u8]; 16] = [
-        b"(", b")", b"\"", b"\\", b"\n", b" ", b";", b"$INCLUDE x\n", b"$ORIGIN a.", b"@", b"\\# 4 ", b"0", b"-", b"\0",
-        b"\\255", b"\xc3\xbc",
+        b"(",
+        b")",
+        b"\"",
+        b"\\",
+        b"\n",
+        b" ",
+        b";",
+        b"$INCLUDE x\n",
+        b"$ORIGIN a.",
+        b"@",
+        b"\\# 4 ",
+        b"0",
+        b"-",
+        b"\0",
+        b"\\255",
+        b"\xc3\xbc",
     ];
     let mut out = b"$TTL 3600\n@ SOA ns h 1 2 3 4 5\n".to_vec();
     for _ in 0..1 + dice.below(4) {

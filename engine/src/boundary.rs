@@ -319,7 +319,9 @@ impl Version {
     }
 
     fn without(&self, py: Python<'_>, rtypes: Vec<u16>) -> Self {
-        Self(Arc::new(py.detach(|| self.0.without(&rtypes))))
+        // Most zones hold none of them: what is immutable can be shared.
+        let shared = || if self.0.has_any(&rtypes) { Arc::new(self.0.without(&rtypes)) } else { Arc::clone(&self.0) };
+        Self(py.detach(shared))
     }
 
     #[pyo3(signature = (newer, limit = 1000))]

@@ -335,7 +335,7 @@ impl SignedVersion {
         let (rtype, _) = self.rtype_and_ttl(unit);
         let owner = self.version.name_of(self.node_of(unit));
         let early = if plan.jitter == 0 { 0 } else { spread(owner, rtype) % plan.jitter };
-        (plan.inception, plan.expiration - early)
+        (plan.inception, plan.expiration.saturating_sub(early))
     }
 
     fn data(&self, unit: Unit) -> UnitData {

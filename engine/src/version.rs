@@ -405,6 +405,12 @@ impl Version {
         assembly.finish()
     }
 
+    /// Whether any RRset is of one of these types.
+    #[must_use]
+    pub fn has_any(&self, rtypes: &[u16]) -> bool {
+        self.entries.iter().any(|entry| rtypes.contains(&entry.rtype))
+    }
+
     /// A new version without RRsets of these types.
     #[must_use]
     pub fn without(&self, rtypes: &[u16]) -> Self {
