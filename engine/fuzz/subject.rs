@@ -138,7 +138,7 @@ fn check_answer(query: &[u8], answer: &[u8]) {
         Err(_) => 12,
     };
     assert!(answer.len() <= usize::from(room.max(12)), "{} octets, {room} at most", answer.len());
-    assert_eq!(end_of(answer), Some(answer.len()), "the answer is well formed");
+    assert_eq!(end_of(answer), Some(answer.len()), "the answer is well formed: {query:?} {answer:?}");
 }
 
 /// Where a message's last record ends; `None` when it is malformed.

@@ -409,8 +409,13 @@ impl<'a> Writer<'a> {
     /// Write one record of class IN; its rdata's names are compressed where RFC 3597 section 4 lets them be.
     ///
     /// # Errors
-    /// It does not fit; the caller rolls back.
+    /// It does not fit; then nothing of it is written.
     pub fn record(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
+        let mark = self.mark();
+        self.try_record(section, owner, rtype, ttl, rdata).inspect_err(|_| self.roll_back(mark))
+    }
+
+    fn try_record(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
         let start = self.open(section, owner, rtype, ttl)?;
         match rdata::compression(rtype) {
             Compression::None => self.put(rdata)?,
