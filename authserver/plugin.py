@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EFFECT",
+    "LAMEDUCK",
     "LISTEN",
     "LOG",
     "METRICS",
@@ -223,6 +224,7 @@ class ReloadTimes:
 
 
 EFFECT: Final[Capability[Effect]] = Capability("an effect on direct answers")
+LAMEDUCK: Final[Capability[float]] = Capability("seconds to go on answering when the process is to end")
 LISTEN: Final[Capability[Listen]] = Capability("addresses to listen on")
 LOG: Final[Capability[LogTap]] = Capability("a query log")
 METRICS: "Final[Capability[Callable[[], Iterable[Metric]]]]" = Capability("metrics")

@@ -32,7 +32,7 @@ from authserver.following import Follower, Registry, Site, World, follow, follow
 from authserver.http import HttpServers
 from authserver.listeners import ListenError, Listeners, places_of, shown
 from authserver.pipeline import Pipeline
-from authserver.plugin import LOG, SIGNING, SOURCES, TRANSFER, ZONES, Block, Configuration, Runtime
+from authserver.plugin import LAMEDUCK, LOG, SIGNING, SOURCES, TRANSFER, ZONES, Block, Configuration, Runtime
 from authserver.plugins.transfer import rule_of
 from authserver.publisher import Zone
 from authserver.query import Query, Response
@@ -150,7 +150,7 @@ class Server:
     async def _end(self) -> None:
         self._stop.set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WITHIN_S):
+            async with asyncio.timeout(STOP_WITHIN_S + sum(self.configuration.offered(LAMEDUCK))):
                 await self.configuration.stop()
         self.watcher.close()
         for one in list(self._notifies.values()):

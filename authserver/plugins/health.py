@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from authserver.http import Endpoint as HttpEndpoint
 from authserver.http import Reply
-from authserver.plugin import Argument, Build, Configuration, Duration, Endpoint, Link, Schema
+from authserver.plugin import LAMEDUCK, Argument, Build, Configuration, Duration, Endpoint, Link, Schema
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def setup(build: Build) -> Link | None:
     health = Health(
         settings.get(_ADDRESS, ("", 8080)), lameduck.one(_DURATION) if lameduck else 0.0, build.configuration
     )
+    build.offer(LAMEDUCK, health.lameduck)
     build.on_start(health.start)
     build.on_stop(health.stop)
     return None
