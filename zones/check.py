@@ -110,10 +110,12 @@ class Examination:
 def examine(candidate: Candidate, previous: Version | None = None) -> Examination:
     """Build the candidate's version and judge it; unchanged RRsets share the chunks of `previous`.
 
-    A candidate that could not be read whole is not built: what is missing in it would be found as a lack.
+    In a candidate that could not be read whole only what is there and wrong is looked at: what it lacks may stand on
+    a line that could not be read.
     """
-    if held(candidate.findings):
-        return Examination(None, merged(candidate.findings))
     version, content = Version.build(candidate.records, previous)
+    if held(candidate.findings):
+        present = [found for found in content if found.line and found.severity == "error"]
+        return Examination(None, merged(candidate.findings, from_engine(present)))
     findings = merged(candidate.findings, from_engine(content))
     return Examination(None if held(findings) else version, findings)

@@ -50,6 +50,9 @@ pub struct Answer<'z, 'w, 'o> {
     /// Places of the denial chain written so far.
     denied: [usize; 8],
     denials: usize,
+    /// Nodes whose NSEC proves that names of aliases made by wildcards do not exist; not written yet.
+    owed: [usize; MOST_ALIASES + 1],
+    debts: usize,
     /// Nodes whose addresses are in ADDITIONAL.
     added: [usize; 16],
     additions: usize,
@@ -113,6 +116,8 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             rcode: rcode::NOERROR,
             denied: [0; 8],
             denials: 0,
+            owed: [0; MOST_ALIASES + 1],
+            debts: 0,
             added: [0; 16],
             additions: 0,
         };
@@ -123,6 +128,11 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
     }
 
     fn write(&mut self) -> Result<(), Full> {
+        self.follow()?;
+        self.settle()
+    }
+
+    fn follow(&mut self) -> Result<(), Full> {
         for followed in 0..=MOST_ALIASES {
             if followed > 0 && !name::is_at_or_below(self.lower.wire(), self.version.origin()) {
                 return Ok(());
@@ -226,7 +236,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             && let Some(rrset) = self.version.rrset_at(node, rrtype::CNAME)
         {
             self.rrset(Section::Answer, None, node, &rrset)?;
-            self.expansion(encloser)?;
+            self.owe_expansion(encloser);
             let target = rrset.rdatas().next().unwrap_or(name::ROOT);
             self.lower = NameBuffer::lower(target);
             self.owner = NameBuffer::of(target);
@@ -287,6 +297,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
     /// RFC 1034 section 4.3.2 step 3b, with the DS or the proof that there is none (RFC 4035 section 3.1.4).
     fn referral(&mut self, cut: usize) -> Result<(), Full> {
         let Some(servers) = self.version.rrset_at(cut, rrtype::NS) else { return Ok(()) };
+        self.settle()?;
         self.plain(Section::Authority, self.version.name_of(cut), &servers)?;
         self.delegation_security(cut)?;
         self.glue(cut, &servers)
@@ -332,6 +343,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
     /// The SOA with the TTL of negative answers (RFC 2308 section 3).
     fn negative_soa(&mut self) -> Result<(), Full> {
         let Some(soa) = self.version.soa() else { return Ok(()) };
+        self.settle()?;
         let shown = soa.with_ttl(self.version.negative_ttl());
         self.rrset(Section::Authority, Some(0), 0, &shown)
     }
@@ -340,10 +352,28 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
 
     /// RFC 4035 section 3.1.3.3: a wildcard answered, so the name itself does not exist.
     fn expansion(&mut self, encloser: Option<usize>) -> Result<(), Full> {
+        self.settle()?;
         match encloser {
             Some(encloser) if self.proofs => self.denial_of_name(encloser),
             _ => Ok(()),
         }
+    }
+
+    /// The same for an alias made by a wildcard: its proof has to wait until the answer section is whole.
+    fn owe_expansion(&mut self, encloser: Option<usize>) {
+        if let Some(encloser) = encloser
+            && self.proofs
+            && let Some(owed) = self.owed.get_mut(self.debts)
+        {
+            *owed = self.version.predecessor(self.lower.wire(), encloser);
+            self.debts += 1;
+        }
+    }
+
+    /// Write the proofs that aliases left, ahead of all else in the authority section.
+    fn settle(&mut self) -> Result<(), Full> {
+        let (owed, debts) = (self.owed, std::mem::take(&mut self.debts));
+        owed.iter().take(debts).try_for_each(|node| self.denial_at(*node))
     }
 
     fn denial_of_name(&mut self, encloser: usize) -> Result<(), Full> {

@@ -107,17 +107,6 @@ def test_every_plugin_has_its_manual_and_every_manual_its_plugin():
     assert modules == manuals
 
 
-SECTIONS = ["Name", "Description", "Syntax", "Examples", "Metrics", "Errors", "See also"]
-OPTIONAL = {"Metrics", "Errors"}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "authserver/plugins").glob("*.md")), ids=lambda path: path.name)
-def test_a_manual_has_its_sections_in_order(path):
-    headings = [line[3:].strip() for line in path.read_text().splitlines() if line.startswith("## ")]
-    expected = [section for section in SECTIONS if section in headings or section not in OPTIONAL]
-    assert [heading for heading in headings if heading in SECTIONS] == expected, headings
-
-
 def test_tests_assert_something():
     """A test that asserts nothing is a defect; pytest.raises and helpers that judge count."""
     idle = []

@@ -50,6 +50,11 @@ def _case(dice: random.Random, owner: str, rtype: str) -> Question:
 MAKERS = (_same, _same, _literal, _other_type, _parent, _below, _beside, _case)
 
 
+def is_for_the_parent(question: Question, origin: str) -> bool:
+    """A DS question at the apex: a resolver asks the parent zone, which nobody serves here."""
+    return question[0].lower() == origin and question[1] == "DS"
+
+
 def stays_inside(records: Sequence[Record], origin: str) -> list[Record]:
     """Only what a resolver that knows this one zone can follow: no cuts, and no aliases that leave the zone."""
     cuts = {owner for owner, _, rtype, _ in records if rtype == "NS" and owner != origin}
