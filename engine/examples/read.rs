@@ -26,12 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("generic") => dump(&records, to_generic)?,
         _ => {}
     }
-    let count = records.records.len().max(1);
-    eprintln!(
-        "{count} records in {took:?}: {:.3} us each; arena {:.1} octets each",
-        took.as_secs_f64() * 1e6 / count as f64,
-        records.arena.len() as f64 / count as f64
-    );
+    let count = u64::try_from(records.records.len())?.max(1);
+    let nanoseconds = u64::try_from(took.as_nanos())? / count;
+    let octets = u64::try_from(records.arena.len())? / count;
+    eprintln!("{count} records in {took:?}: {nanoseconds} ns and {octets} octets of arena each");
     Ok(())
 }
 
@@ -42,7 +40,7 @@ fn to_text(rtype: u16, octets: &[u8], out: &mut Vec<u8>) {
 }
 
 fn to_generic(rtype: u16, octets: &[u8], out: &mut Vec<u8>) {
-    let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex = data_encoding::HEXLOWER.encode(octets);
     out.extend_from_slice(format!("TYPE{rtype} \\# {} {hex}", octets.len()).as_bytes());
 }
 

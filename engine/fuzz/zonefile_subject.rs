@@ -99,7 +99,7 @@ pub fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
         b"\xc3\xbc",
     ];
     let mut out = b"$TTL 3600\n@ SOA ns h 1 2 3 4 5\n".to_vec();
-    for _ in 0..1 + dice.below(4) {
+    for _ in 0..=dice.below(4) {
         out.extend_from_slice(&seeds[dice.below(seeds.len())]);
     }
     for _ in 0..dice.below(8) {

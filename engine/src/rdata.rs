@@ -20,6 +20,10 @@ pub use print::{to_text, types};
 pub use walk::{canonical, check};
 
 use crate::name;
+use rtype::{
+    AFSDB, CNAME, DNAME, HTTPS, KX, MB, MD, MF, MG, MINFO, MR, MX, NAPTR, NS, PTR, PX, RP, RRSIG, RT, SIG, SOA, SRV,
+    SVCB,
+};
 
 /// One field of rdata, as it stands in the wire form and in text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,10 +200,10 @@ pub fn rtype_to_text(rtype: u16) -> Cow<'static, str> {
 }
 
 /// Whether names in this type's rdata are lower case in canonical form (RFC 4034 section 6.2 item 3, as RFC 6840
-/// section 5.1 has it: NSEC's next name keeps its case); false: canonical form is the rdata itself.
+/// section 5.1 has it: NSEC's next name keeps its case); false: canonical form is the rdata itself. The obsolete A6 and
+/// NXT, also listed there, are opaque here.
 #[must_use]
 pub fn has_canonical_change(rtype: u16) -> bool {
-    use rtype::*;
     matches!(
         rtype,
         NS | MD
@@ -217,12 +221,10 @@ pub fn has_canonical_change(rtype: u16) -> bool {
             | RT
             | SIG
             | PX
-            | NXT
             | NAPTR
             | KX
             | SRV
             | DNAME
-            | 38
             | RRSIG
     )
 }
@@ -230,7 +232,6 @@ pub fn has_canonical_change(rtype: u16) -> bool {
 /// What a sender may compress in rdata of this type: names of RFC 1035's types alone (RFC 3597 section 4).
 #[must_use]
 pub fn compression(rtype: u16) -> Compression {
-    use rtype::*;
     match rtype {
         NS | MD | MF | CNAME | MB | MG | MR | PTR => Compression::NameAt(0),
         MX => Compression::NameAt(2),
@@ -242,7 +243,6 @@ pub fn compression(rtype: u16) -> Compression {
 /// The host name whose addresses go into the additional section; None for types without one or rdata that is cut.
 #[must_use]
 pub fn target(rtype: u16, rdata: &[u8]) -> Option<&[u8]> {
-    use rtype::*;
     let at = match rtype {
         NS => 0,
         MX | AFSDB | RT | KX | SVCB | HTTPS => 2,

@@ -96,7 +96,8 @@ enum Class {
     Nul,
 }
 
-const CLASSES: [Class; 256] = {
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+static CLASSES: [Class; 256] = {
     let mut classes = [Class::Word; 256];
     classes[b' ' as usize] = Class::Blank;
     classes[b'\t' as usize] = Class::Blank;
@@ -188,12 +189,12 @@ impl<'a> Lexer<'a> {
                 }
                 Class::Close if depth == 0 => {
                     let found =
-                        self.fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
+                        Self::fault(self.place, "unbalanced-parentheses", "closing parenthesis without an opening one");
                     self.skip_line();
                     fault = fault.or(Some((found, self.place)));
                 }
                 Class::Nul => {
-                    let found = self.fault(self.place, "nul-octet", "octet 0 outside quotes; write it as \\000");
+                    let found = Self::fault(self.place, "nul-octet", "octet 0 outside quotes; write it as \\000");
                     self.place.at += 1;
                     fault = fault.or(Some((found, self.place)));
                 }
@@ -204,7 +205,7 @@ impl<'a> Lexer<'a> {
             }
             if tokens.len() > MAX_TOKENS && fault.is_none() {
                 fault = Some((
-                    self.fault(self.place, "line-too-long", "more than 131100 tokens in one record"),
+                    Self::fault(self.place, "line-too-long", "more than 131100 tokens in one record"),
                     self.place,
                 ));
             }
@@ -216,7 +217,7 @@ impl<'a> Lexer<'a> {
             }
         }
         if depth > 0 && fault.is_none() {
-            let found = self.fault(opened, "unbalanced-parentheses", "opening parenthesis is never closed");
+            let found = Self::fault(opened, "unbalanced-parentheses", "opening parenthesis is never closed");
             self.resume(opened);
             return Err(found);
         }
@@ -242,7 +243,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn fault(&self, place: Place, rule: &'static str, message: &'static str) -> Fault {
+    fn fault(place: Place, rule: &'static str, message: &'static str) -> Fault {
         Fault { line: place.line, column: column(place.at, place.line_start), rule, message }
     }
 
@@ -313,7 +314,7 @@ impl<'a> Lexer<'a> {
                 _ => self.place.at += 1,
             }
         }
-        Err(self.fault(start, "unbalanced-quotes", "opening quote is not closed on its line"))
+        Err(Self::fault(start, "unbalanced-quotes", "opening quote is not closed on its line"))
     }
 }
 

@@ -343,7 +343,7 @@ impl<'a, 's> Reader<'a, 's> {
 
     fn record(&mut self, all: &[Token<'a>], blank: bool) {
         let mut tokens = Tokens::new(all);
-        let owned = if blank { self.inherit(all) } else { self.take_owner(&mut tokens) };
+        let has_owner = if blank { self.inherit(all) } else { self.take_owner(&mut tokens) };
         let Some((ttl, rtype, line)) = self.head(&mut tokens, all) else { return };
         if self.is_full(line) {
             return;
@@ -358,7 +358,7 @@ impl<'a, 's> Reader<'a, 's> {
         let place = Place { line, column: 0 };
         let ttl = self.ttl_of(ttl, rtype, place);
         match self.owner {
-            Some(owner) if owned && owner.in_zone => self.store(owner.at, rtype, ttl, start, line),
+            Some(owner) if has_owner && owner.in_zone => self.store(owner.at, rtype, ttl, start, line),
             _ => self.out.arena.truncate(start),
         }
     }
@@ -463,12 +463,13 @@ impl<'a, 's> Reader<'a, 's> {
                 self.error(Place::after(all), "missing-field", "record ends where a type is expected");
                 return None;
             };
-            if ttl.is_none() && token.text.first().is_some_and(u8::is_ascii_digit) {
-                if let Some(seconds) = rdata::ttl_from_text(token.text) {
-                    ttl = Some(self.limit_ttl(seconds, &token));
-                    self.last_ttl = ttl;
-                    continue;
-                }
+            if ttl.is_none()
+                && token.text.first().is_some_and(u8::is_ascii_digit)
+                && let Some(seconds) = rdata::ttl_from_text(token.text)
+            {
+                ttl = Some(self.limit_ttl(seconds, &token));
+                self.last_ttl = ttl;
+                continue;
             }
             if class.is_none() {
                 class = class_from_text(token.text);
@@ -546,6 +547,7 @@ impl<'a, 's> Reader<'a, 's> {
         }
         self.error(place, "no-ttl", "record has no TTL, and there is no $TTL and no record before it");
         self.last_ttl = Some(0);
+        self.told_last_ttl = true;
         0
     }
 

@@ -1,6 +1,7 @@
 //! Rdata from its presentation form.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::net::Ipv6Addr;
 
 use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXLOWER_PERMISSIVE};
@@ -27,7 +28,9 @@ pub(crate) fn shown(text: &[u8]) -> String {
     for &octet in text.iter().take(64) {
         match octet {
             0x20..=0x7e => out.push(char::from(octet)),
-            _ => out.push_str(&format!("\\{octet:03}")),
+            _ => {
+                let _ = write!(out, "\\{octet:03}");
+            }
         }
     }
     out.push_str(if text.len() > 64 { "…'" } else { "'" });
@@ -109,16 +112,14 @@ impl<'a> Parser<'_, '_, 'a> {
 
     fn key_flags(&mut self) -> Parsed {
         let token = self.word("key flags")?;
-        let value = decimal(token.text).filter(|number| *number <= 0xffff).map(Ok).unwrap_or_else(|| {
+        let mnemonics = || {
             token.text.split(|octet| *octet == b'|').try_fold(0, |flags, word| {
                 let known = KEY_FLAGS.iter().find(|(text, _)| text.as_bytes().eq_ignore_ascii_case(word));
-                known.map(|(_, flag)| flags | u64::from(*flag)).ok_or(())
+                known.map(|(_, flag)| flags | u64::from(*flag))
             })
-        });
-        match value {
-            Ok(value) => self.put(value, 2),
-            Err(()) => return Err(self.bad("bad-mnemonic", "key flags", &token)),
-        }
+        };
+        let value = decimal(token.text).filter(|number| *number <= 0xffff).or_else(mnemonics);
+        self.put(value.ok_or_else(|| self.bad("bad-mnemonic", "key flags", &token))?, 2);
         Ok(())
     }
 
@@ -332,15 +333,13 @@ impl<'a> Parser<'_, '_, 'a> {
             Field::A => self.a(),
             Field::Aaaa => self.aaaa(),
             Field::Name => self.name(),
-            Field::String => self.string(),
-            Field::StringIfAny if self.tokens.left() == 0 => Ok(()),
-            Field::StringIfAny => self.string(),
+            Field::StringIfAny | Field::Base64IfAny if self.tokens.left() == 0 => Ok(()),
+            Field::String | Field::StringIfAny => self.string(),
             Field::Strings => self.strings(),
             Field::Text => self.any("a text").and_then(|token| self.text(&token)),
             Field::QuotedText => self.quoted_text(),
             Field::Tag => self.tag(),
             Field::Hex => self.hex(),
-            Field::Base64IfAny if self.tokens.left() == 0 => Ok(()),
             Field::Base64OrDash if self.tokens.peek().is_some_and(|token| token.text == b"-") => {
                 self.word("base64 or -").map(|_| ())
             }
@@ -452,7 +451,7 @@ pub fn ttl_from_text(text: &[u8]) -> Option<u32> {
         let unit = match octet {
             b'0'..=b'9' => {
                 let digit = u64::from(octet - b'0');
-                number = Some(number.unwrap_or(0_u64) * 10 + digit).filter(|number| *number <= u64::from(u32::MAX));
+                number = Some(number.unwrap_or(0_u64) * 10 + digit).filter(|number| u32::try_from(*number).is_ok());
                 number?;
                 continue;
             }

@@ -55,7 +55,7 @@ fn field_to_text(field: Field, part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         Field::Hex => out.extend_from_slice(HEXUPPER.encode(part).as_bytes()),
         Field::Base64OrDash if part.is_empty() => out.push(b'-'),
         Field::Base64 | Field::Base64IfAny | Field::Base64OrDash => {
-            out.extend_from_slice(BASE64.encode(part).as_bytes())
+            out.extend_from_slice(BASE64.encode(part).as_bytes());
         }
         Field::Salt if part.len() == 1 => out.push(b'-'),
         Field::Salt => out.extend_from_slice(HEXUPPER.encode(part.get(1..)?).as_bytes()),

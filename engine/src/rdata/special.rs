@@ -386,10 +386,12 @@ pub(super) fn print_ipsec(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (gateway, key) = tail.split_at_checked(gateway_length(*kind, tail)?)?;
     out.extend_from_slice(format!("{kind} {algorithm} ").as_bytes());
     print_gateway(*kind, gateway, out)?;
-    if !key.is_empty() {
-        out.push(b' ');
-        out.extend_from_slice(data_encoding::BASE64.encode(key).as_bytes());
+    // The text has no way to say that there is no key.
+    if key.is_empty() {
+        return None;
     }
+    out.push(b' ');
+    out.extend_from_slice(data_encoding::BASE64.encode(key).as_bytes());
     Some(())
 }
 
@@ -435,7 +437,9 @@ pub(super) fn parse_hip(parser: &mut Parser<'_, '_, '_>) -> Parsed {
 }
 
 /// Algorithm, tag, key, names.
-fn hip_parts(rest: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+type HipParts<'a> = (u8, &'a [u8], &'a [u8], &'a [u8]);
+
+fn hip_parts(rest: &[u8]) -> Option<HipParts<'_>> {
     let [hit_len, algorithm, high, low, tail @ ..] = rest else { return None };
     let (hit, tail) = tail.split_at_checked(usize::from(*hit_len))?;
     let (key, names) = tail.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
@@ -515,7 +519,8 @@ pub(super) fn parse_services(parser: &mut Parser<'_, '_, '_>) -> Parsed {
 }
 
 pub(super) fn print_services(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let (protocol, bits) = part.split_first()?;
+    // Zero octets at the end can't be said by ports.
+    let (protocol, bits) = part.split_first().filter(|(_, bits)| bits.last() != Some(&0))?;
     out.extend_from_slice(protocol.to_string().as_bytes());
     for (at, octet) in bits.iter().enumerate() {
         for bit in (0..8).filter(|bit| octet & (0x80 >> bit) != 0) {

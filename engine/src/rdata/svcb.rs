@@ -248,13 +248,13 @@ pub(super) fn print(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(key_to_text(key).as_bytes());
         if !value.is_empty() {
             out.push(b'=');
-            print_value(key, value, out)?;
+            print_value(key, value, out);
         }
     }
     Some(())
 }
 
-fn print_value(key: u16, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+fn print_value(key: u16, value: &[u8], out: &mut Vec<u8>) {
     match key {
         MANDATORY => {
             let names: Vec<_> =
@@ -263,14 +263,13 @@ fn print_value(key: u16, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
         }
         ALPN => print_alpn(value, out),
         PORT => print::number(value, out),
-        IPV4_HINT => separated(value.chunks_exact(4), out, |item, out| print::ipv4(item, out)),
+        IPV4_HINT => separated(value.chunks_exact(4), out, print::ipv4),
         IPV6_HINT => separated(value.chunks_exact(16), out, |item, out| {
             let _ = print::ipv6(item, out);
         }),
         ECH => out.extend_from_slice(data_encoding::BASE64.encode(value).as_bytes()),
         _ => print::quoted(value, out),
     }
-    Some(())
 }
 
 fn separated<'a>(items: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>, print: impl Fn(&[u8], &mut Vec<u8>)) {

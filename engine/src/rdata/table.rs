@@ -1,5 +1,6 @@
 //! The table of types: number, mnemonic, fields.
 
+#[allow(clippy::wildcard_imports, clippy::enum_glob_use, reason = "the rows below are read as words")]
 use super::{Field, Field::*, Layout};
 
 const fn row(rtype: u16, mnemonic: &'static str, fields: &'static [Field]) -> Layout {
@@ -112,6 +113,7 @@ const BY_NUMBER: usize = 265;
 const SLOTS: usize = 256;
 const NONE: u8 = u8::MAX;
 
+#[allow(clippy::indexing_slicing, reason = "the loop ends at the length; a const function has no iterators")]
 const fn hash(octets: &[u8]) -> usize {
     let mut value: u32 = 0x811c_9dc5;
     let mut at = 0;
@@ -123,6 +125,7 @@ const fn hash(octets: &[u8]) -> usize {
 }
 
 /// Rows of types below `BY_NUMBER`.
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
 static NUMBERS: [u8; BY_NUMBER] = {
     let mut numbers = [NONE; BY_NUMBER];
     let mut at = 0;
@@ -137,6 +140,7 @@ static NUMBERS: [u8; BY_NUMBER] = {
 };
 
 /// Rows by mnemonic: open addressing, linear probing.
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler")]
 static MNEMONICS: [u8; SLOTS] = {
     let mut slots = [NONE; SLOTS];
     let mut at = 0;

@@ -141,10 +141,10 @@ pub fn canonical(rtype: u16, rdata: &[u8], out: &mut Vec<u8>) {
     let mut at = start;
     for field in fields {
         let Some(part) = split(*field, &mut rest) else { return };
-        if *field == Field::Name {
-            if let Some(place) = out.get_mut(at..at + part.len()) {
-                place.make_ascii_lowercase();
-            }
+        if *field == Field::Name
+            && let Some(place) = out.get_mut(at..at + part.len())
+        {
+            place.make_ascii_lowercase();
         }
         at += part.len();
     }

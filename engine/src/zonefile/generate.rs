@@ -20,8 +20,8 @@ struct Range {
 impl Range {
     fn from_text(text: &[u8]) -> Option<Self> {
         let (span, step) = split_once(text, b'/').map_or((text, Some(1)), |(span, step)| (span, rdata::decimal(step)));
-        let (start, stop) = split_once(span, b'-')?;
-        let range = Self { start: rdata::decimal(start)?, stop: rdata::decimal(stop)?, step: step? };
+        let (first, last) = split_once(span, b'-')?;
+        let range = Self { start: rdata::decimal(first)?, stop: rdata::decimal(last)?, step: step? };
         (range.start <= range.stop && range.stop <= MAX_NUMBER && range.step > 0).then_some(range)
     }
 
