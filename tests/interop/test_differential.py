@@ -16,10 +16,14 @@ COUNT = 3000 if "SOAK" not in os.environ else 1000 * int(os.environ["SOAK"])
 FLAGS = dns.flags.QR | dns.flags.AA | dns.flags.TC | dns.flags.RD | dns.flags.RA | dns.flags.AD | dns.flags.CD
 
 
+WITH_NAMES = {dns.rdatatype.from_text(text) for text in ("NS", "CNAME", "DNAME", "MX", "SOA", "PTR", "SRV")}
+
+
 def section(rrsets) -> list[str]:
-    """A section as sorted lines, owners in lower case."""
+    """A section as sorted lines; names in lower case, because NSD compresses to the question's case and we do not."""
     return sorted(
-        f"{rrset.name.to_text().lower()} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} {rdata.to_text()}"
+        f"{rrset.name.to_text().lower()} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} "
+        + (rdata.to_text().lower() if rrset.rdtype in WITH_NAMES else rdata.to_text())
         for rrset in rrsets
         for rdata in rrset
     )
