@@ -447,7 +447,9 @@ mod tests {
             })
             .into_iter()
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert_eq!(count_of(&counters, "rcode", 0), 40_000);
     }
 }

@@ -164,7 +164,7 @@ fn five_hundred_listeners_are_served_by_as_many_workers_as_were_asked_for() {
     }
     let begin = Instant::now();
     sockets.stop();
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn stop_is_prompt_under_load_and_safe_to_call_twice() {
     };
     sockets.stop();
     other.join().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     ends.store(true, Ordering::Relaxed);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
     sockets.stop();
@@ -274,21 +274,28 @@ fn stop_is_prompt_under_load_and_safe_to_call_twice() {
     bound.iter().for_each(|&(_, at)| drop(UdpSocket::bind(at).unwrap()));
 }
 
+/// How long it takes to stop a server that has nothing to do.
+fn time_to_stop(listeners: usize, is_started: bool) -> Duration {
+    let sockets = Sockets::new();
+    for _ in 0..listeners {
+        sockets.bind(loopback(0), 2).unwrap();
+    }
+    if is_started {
+        start(&sockets, &Arc::new(Echo::default()));
+        thread::sleep(Duration::from_millis(20));
+    }
+    let begin = Instant::now();
+    drop(sockets);
+    begin.elapsed()
+}
+
 #[test]
 fn an_idle_server_stops_at_once_whether_started_or_not() {
     for listeners in [0, 1, 3] {
         for is_started in [false, true] {
-            let sockets = Sockets::new();
-            for _ in 0..listeners {
-                sockets.bind(loopback(0), 2).unwrap();
-            }
-            if is_started {
-                start(&sockets, &Arc::new(Echo::default()));
-                thread::sleep(Duration::from_millis(20));
-            }
-            let begin = Instant::now();
-            drop(sockets);
-            assert!(begin.elapsed() < Duration::from_millis(200), "{:?}", begin.elapsed());
+            // On a busy machine any one may be slow; a worker that was not woken would be slow each time.
+            let best = (0..4).map(|_| time_to_stop(listeners, is_started)).min().unwrap();
+            assert!(best < Duration::from_millis(50), "{listeners} listeners: {best:?}");
         }
     }
 }
