@@ -284,8 +284,8 @@ pub struct Arrival {
 /// Counts of the whole process.
 #[derive(Default)]
 pub struct Totals {
-    /// Messages that came in.
-    pub queries: AtomicU64,
+    /// Messages that came by a stream.
+    pub streamed: AtomicU64,
     /// Not a query: answered FORMERR or not at all.
     pub malformed: AtomicU64,
     /// No block or no zone.
@@ -383,7 +383,10 @@ impl Responder {
         out: &mut [u8],
         observe: impl FnOnce(&Observed<'_>),
     ) -> Outcome {
-        add(&self.totals.queries);
+        if arrival.transport == Transport::Tcp {
+            // Datagrams are counted by their sockets, a batch at a time.
+            add(&self.totals.streamed);
+        }
         if let Some(code) = opcode_refused(octets) {
             return head_only(octets, code, out);
         }

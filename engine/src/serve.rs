@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
@@ -47,6 +47,7 @@ impl Service {
     /// # Errors
     /// The system gives no eventfd.
     pub fn new(clock: Arc<Clock>, queue: usize) -> io::Result<Self> {
+        quieten_panics();
         Ok(Self {
             sockets: Sockets::new(),
             responder: Responder::new(queue)?,
@@ -132,7 +133,7 @@ impl Service {
             ("send_errors", sockets.send_errors),
             ("receive_errors", sockets.receive_errors),
             ("panics", sockets.panics),
-            ("queries", own.queries.load(Ordering::Relaxed)),
+            ("queries", sockets.received + own.streamed.load(Ordering::Relaxed)),
             ("malformed", own.malformed.load(Ordering::Relaxed)),
             ("refused", own.refused.load(Ordering::Relaxed)),
             ("declined", own.declined.load(Ordering::Relaxed)),
@@ -187,4 +188,19 @@ fn log_entry(arrival: &Arrival, seen: &Observed<'_>, flags: u16, duration: Durat
         is_dnssec_ok: seen.query.dnssec_ok(),
         duration_us: u32::try_from(duration.as_micros()).unwrap_or(u32::MAX),
     }
+}
+
+/// Panics are caught and counted where datagrams are answered; only the first few are also printed, so that nobody can
+/// fill the log with them.
+fn quieten_panics() {
+    static ONCE: Once = Once::new();
+    static PRINTED: AtomicU64 = AtomicU64::new(0);
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if PRINTED.fetch_add(1, Ordering::Relaxed) < 10 {
+                print(panic);
+            }
+        }));
+    });
 }
