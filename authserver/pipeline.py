@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -88,6 +88,16 @@ class Pipeline:
             self._schedule.forget(f"keys {key}")
         if keys:
             await self._in_thread(lambda: self._publisher.remove(keys))
+
+    async def note_unclaimed(self, claimed: Container[ZoneKey]) -> None:
+        """Note that what the state knows and nothing claims is configured no longer."""
+
+        def note() -> None:
+            keys = [key for key in self._publisher.provenances() if key not in claimed]
+            if keys:
+                self._publisher.remove(keys)
+
+        await self._in_thread(note)
 
     def provenances(self) -> dict[ZoneKey, Provenance | None]:
         """As of the publisher; blocks."""

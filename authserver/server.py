@@ -132,6 +132,7 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(signal_number, self._on_reload_signal)
         self._say_chains(self.configuration)
         await self._put_in_force(self.configuration)
+        self.pipeline.start()
         self.responder.start()
         await self.listeners.listen()
         self.declined.start()
@@ -166,6 +167,7 @@ class Server:
         while not all(one.is_settled for one in self.followers):  # noqa: ASYNC110 (once, at start)
             await asyncio.sleep(READY_POLL_S)
         self.is_ready = True
+        await self.pipeline.note_unclaimed(self._registry.zones)
         print("ready", *map(shown, self.listeners.bound), file=sys.stderr, flush=True)  # noqa: T201 (pinned by DESIGN)
 
     @staticmethod
@@ -194,7 +196,6 @@ class Server:
         registry = Registry(self.pipeline)
         world = World(registry, self.pipeline, self.state, self.clock, self._route)
         followers = [follower(site, world) for site in _sites(configuration)]
-        is_first = not self.followers and not self._registry.zones
         await self._restore(followers)
         await configuration.start()
         gone = [zone for key, zone in self.pipeline.zones.items() if key not in registry.zones]
@@ -202,8 +203,6 @@ class Server:
         self.configuration, self.followers, self._registry = configuration, followers, registry
         self._route()
         await self.pipeline.remove(gone)
-        if is_first:
-            self.pipeline.start()
         self._follow()
 
     async def _restore(self, followers: list[Follower]) -> None:
