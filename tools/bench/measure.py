@@ -21,6 +21,8 @@ from tools.servers import Server, program
 TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
 SERVER_CORE = "0"
 LOAD_CORE = "1"
+SETTLE_SECONDS = 3
+"""From the first right answer to the look at the memory, so that what is left to do at a start is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def load(server: Server, is_right: Callable[[dns.message.Message], bool], qname:
             time.sleep(0.005)
         wall = time.monotonic() - started
         cpu = sum(server.cpu_ticks()) * TICK_US / 1_000_000
+        time.sleep(SETTLE_SECONDS)
         return Load(wall, cpu, server.rss())
     finally:
         server.stop()

@@ -182,7 +182,7 @@ def load_table(options: argparse.Namespace, directory: Path) -> str:
         f"Start to first right answer with a zone of {options.load_records:,} records, median of {options.load_rounds}"
     )
     lines = [
-        f"{title}; memory a record is resident memory above the same server with an empty zone:\n\n",
+        f"{title}; memory is resident 3 s later, above the same server with an empty zone:\n\n",
         "| | wall s | to NSD | CPU s | CPU us a record | octets a record |\n|---|---|---|---|---|---|\n",
     ]
     for name, pairs in rows.items():
