@@ -1,4 +1,6 @@
 //! UDP listeners on loopback: round trips, source addresses, sharing of ports, faults, stopping.
+// Tests say what they mean in the fewest words; pedantry is for the library.
+#![allow(clippy::pedantic, clippy::type_complexity)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::io::ErrorKind;
