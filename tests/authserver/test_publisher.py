@@ -1,0 +1,253 @@
+"""Batches: serials, held versions, what a restart serves again, and what a kill or a full disk leaves behind."""
+
+import errno
+
+import pytest
+
+from authserver.publisher import Content, Publisher, Work, Zone, ZoneKey
+from authserver.state import State
+from engine import Clock, Version, ZoneSlot, name_from_text, read_zone
+from keys import store
+from keys.policy import DEFAULT
+from zones import history
+from zones.check import finding
+
+NOW = 1_800_000_000
+TEXT = "$TTL 3600\n@ SOA ns admin {serial} 3600 600 604800 300\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.{last}\n"
+
+
+def content(origin=b"\x07example\x04test\x00", serial=7, last=2, more=""):
+    text = TEXT.format(serial=serial, last=last) + more
+    version, findings = Version.build(read_zone(origin, [("db.example", text.encode())]))
+    assert version is not None, findings
+    return Content(version, (), f"{serial}-{last}-{more}", "db.example")
+
+
+def new_zone(name="example.test.", policy=DEFAULT):
+    origin = name_from_text(name)
+    return Zone(ZoneKey(origin), policy, ZoneSlot(origin))
+
+
+@pytest.fixture
+def clock():
+    clock = Clock()
+    clock.stop_at(NOW)
+    return clock
+
+
+@pytest.fixture
+def state(tmp_path):
+    with State.open(tmp_path / "state") as state:
+        yield state
+
+
+@pytest.fixture
+def publisher(state, clock):
+    return Publisher(state, clock)
+
+
+def publish(publisher, zone, **facts):
+    (outcome,) = publisher.run([Work(zone, content(**facts))])
+    return outcome
+
+
+def seal(publisher, zone):
+    """What the sealer does."""
+    signed = zone.live.signed
+    while not signed.make(100_000) or not signed.verify(100_000):
+        pass
+    (ref,) = publisher.state.write_pack([signed.signatures()])
+    with publisher.state.transaction() as tx:
+        image = history.Image(*zone.key, zone.live.serial, "signatures", ref.pack, ref.offset, ref.length)
+        history.record_image(tx, image, NOW)
+        history.record_sealed(tx, *zone.key, zone.live.serial, NOW)
+    publisher.state.release_pack([ref])
+    signed.seal()
+
+
+def after_restart(state, clock, policy=DEFAULT):
+    """A new process's view of the same state: (publisher, zone, work that restoring left)."""
+    publisher, zone = Publisher(state, clock), new_zone(policy=policy)
+    return publisher, zone, publisher.restore([zone])
+
+
+def test_the_first_version_has_the_source_s_serial_and_is_live(publisher):
+    zone = new_zone()
+    assert publish(publisher, zone).live is zone.live
+    assert zone.live.serial == 7
+    assert zone.slot.current.serial == 7
+    assert zone.is_settled
+
+
+def test_changed_content_gets_the_next_serial_and_a_greater_source_serial_is_taken(publisher):
+    zone = new_zone()
+    publish(publisher, zone)
+    publish(publisher, zone, last=3)
+    assert zone.live.serial == 8
+    publish(publisher, zone, serial=100, last=4)
+    assert zone.live.serial == 100
+    publish(publisher, zone, serial=5, last=5)
+    assert zone.live.serial == 101
+
+
+def test_content_that_says_the_same_publishes_nothing(publisher):
+    zone = new_zone()
+    publish(publisher, zone)
+    live = zone.live
+    assert publish(publisher, zone).live is None
+    assert publish(publisher, zone, more="; a comment\n").live is None
+    assert zone.live is live
+
+
+def test_signing_anew_is_a_new_serial_for_the_same_content(publisher):
+    zone = new_zone()
+    publish(publisher, zone)
+    publisher.run([Work(zone, resign=True)])
+    assert zone.live.serial == 8
+
+
+def test_held_content_leaves_what_serves_and_others_alone(publisher):
+    good, bad = new_zone(), new_zone("other.test.")
+    reason = finding("db.other", "bad-address", "no", line=3)
+    publisher.run([Work(bad, Content(None, (reason,), "", "db.other")), Work(good, content())])
+    assert good.live is not None
+    assert bad.live is None
+    assert bad.is_held
+    assert bad.is_settled
+    publish(publisher, bad, origin=bad.key.origin)
+    assert not bad.is_held
+
+
+def test_a_restart_serves_the_sealed_version_with_the_same_signatures(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    before = zone.live.signed.to_text()
+    _, again, works = after_restart(state, clock)
+    assert works == []
+    assert again.live.is_stored
+    assert again.slot.current.to_text() == before
+
+
+def test_a_version_that_was_never_sealed_keeps_serial_and_key(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    keys = zone.live.signed.version.rrset(zone.key.origin, 48)
+    _, again, works = after_restart(state, clock)
+    assert works == []
+    assert again.live.serial == zone.live.serial
+    assert again.live.signed.version.rrset(zone.key.origin, 48) == keys
+
+
+def test_a_sealed_version_whose_signatures_are_gone_is_never_shown_under_its_serial_again(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    with state.transaction() as tx:
+        tx.execute("DELETE FROM image WHERE kind = 'signatures'")
+    publisher, again, works = after_restart(state, clock)
+    assert again.live is None
+    publisher.run(works)
+    assert again.live.serial == 8
+
+
+def test_signatures_that_ran_out_while_nobody_served_are_not_served(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    clock.stop_at(NOW + DEFAULT.validity + 1)
+    publisher, again, works = after_restart(state, clock)
+    publisher.run(works)
+    assert again.live.serial == 8
+    assert again.live.signed.rrset(again.key.origin, 6) is not None
+
+
+def test_a_damaged_image_is_made_anew_from_the_source(publisher, state, clock, tmp_path):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    for pack in (tmp_path / "state/images").iterdir():
+        octets = bytearray(pack.read_bytes())
+        octets[len(octets) // 2] ^= 0xFF
+        pack.write_bytes(octets)
+    publisher, again, works = after_restart(state, clock)
+    publisher.run([*works, Work(again, content())])
+    assert again.live is not None
+    assert again.live.serial == 8
+
+
+def test_unchanged_content_after_a_restart_publishes_nothing(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    publisher, again, _ = after_restart(state, clock)
+    assert publish(publisher, again).live is None
+    assert again.live.serial == 7
+
+
+def test_a_full_disk_publishes_nothing_and_is_tried_again(publisher, monkeypatch):
+    zone = new_zone()
+    publish(publisher, zone)
+    live = zone.live
+
+    def full(_images):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher.state, "write_pack", full)
+        outcome = publish(publisher, zone, last=9)
+    assert outcome.retry is not None
+    assert zone.live is live
+    publisher.run([outcome.retry])
+    assert zone.live.serial == 8
+
+
+def test_a_foreign_dnskey_holds_the_zone(publisher):
+    zone = new_zone()
+    publish(publisher, zone, more="@ DNSKEY 257 3 13 " + "A" * 86 + "==\n")
+    assert [found.rule for found in zone.findings] == ["foreign-dnskey"]
+    assert zone.live is None
+
+
+def test_without_dnssec_only_the_serial_is_ours(publisher):
+    zone = new_zone(policy=None)
+    publish(publisher, zone)
+    publish(publisher, zone, last=9)
+    assert zone.live.serial == 8
+    assert not zone.live.signed.is_signed
+    assert zone.live.signed.version.rrset(zone.key.origin, 48) is None
+
+
+def test_dnssec_taken_away_early_leaves_an_unsigned_zone(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    publisher, again, works = after_restart(state, clock, policy=None)
+    publisher.run(works)
+    assert again.live.serial == 8
+    assert again.live.signed.version.rrset(again.key.origin, 48) is None
+
+
+def test_dnssec_taken_away_after_the_parent_was_asked_for_a_ds_keeps_it_signed(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    with state.transaction() as tx:
+        tx.execute("UPDATE key_states SET state = 'rumoured' WHERE kind = 'ds'")
+    publisher, again, works = after_restart(state, clock, policy=None)
+    publisher.run([*works, Work(again, content(last=9))])
+    assert again.live.signed.is_signed
+    with state.reader() as tx:
+        assert len(store.load(tx, *again.key)) == 1
+
+
+def test_packs_that_nothing_names_are_deleted(publisher, state, tmp_path):
+    zone = new_zone()
+    for last in range(2, 6):
+        publish(publisher, zone, last=last)
+    publisher.tidy()
+    assert len(list((tmp_path / "state/images").iterdir())) == 1
+
+
+def test_a_thousand_first_zones_are_one_pack(publisher, tmp_path):
+    zones = [new_zone(f"z{number}.test.") for number in range(200)]
+    publisher.run([Work(zone, content(origin=zone.key.origin)) for zone in zones])
+    assert all(zone.live for zone in zones)
+    assert len(list((tmp_path / "state/images").iterdir())) == 1
