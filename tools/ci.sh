@@ -1,5 +1,6 @@
 #!/bin/sh
-# Everything that must pass, each step timed; all are run, and those that failed are named at the end. Run by `make ci`, which is what .ci/run runs.
+# Everything that must pass, each step timed; all are run, and those that failed are named at the end. Run by `make ci`,
+# which is what .ci/run runs.
 set -eu
 cd "$(dirname "$0")/.."
 : "${CARGO_BUILD_JOBS:=2}"
