@@ -48,7 +48,7 @@ pub struct Answer<'z, 'w, 'o> {
     owner: NameBuffer,
     rcode: u16,
     /// Places of the denial chain written so far.
-    denied: [usize; 8],
+    denied: [usize; MOST_ALIASES + 4],
     denials: usize,
     /// Nodes whose NSEC proves that names of aliases made by wildcards do not exist; not written yet.
     owed: [usize; MOST_ALIASES + 1],
@@ -56,6 +56,10 @@ pub struct Answer<'z, 'w, 'o> {
     /// Nodes whose addresses are in ADDITIONAL.
     added: [usize; 16],
     additions: usize,
+    /// Names answered with an alias, in lower case: one that comes again closes a loop.
+    aliases: Vec<Box<[u8]>>,
+    /// Nodes whose DNAME is in ANSWER, where it stands once however often aliases lead through it.
+    dnames: Vec<usize>,
 }
 
 /// A wire name on the stack.
@@ -114,12 +118,14 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             lower: NameBuffer::lower(query.qname),
             owner: NameBuffer::of(query.qname),
             rcode: rcode::NOERROR,
-            denied: [0; 8],
+            denied: [0; MOST_ALIASES + 4],
             denials: 0,
             owed: [0; MOST_ALIASES + 1],
             debts: 0,
             added: [0; 16],
             additions: 0,
+            aliases: Vec::new(),
+            dnames: Vec::new(),
         };
         if answer.write().is_err() {
             answer.writer.set_flags(flag::TC);
@@ -238,11 +244,18 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             self.rrset(Section::Answer, None, node, &rrset)?;
             self.owe_expansion(encloser);
             let target = rrset.rdatas().next().unwrap_or(name::ROOT);
-            self.lower = NameBuffer::lower(target);
-            self.owner = NameBuffer::of(target);
-            return Ok(Next::Alias);
+            return Ok(self.follow(&NameBuffer::of(target)));
         }
         self.no_data(node, encloser).map(|()| Next::Done)
+    }
+
+    /// Go on with the target of an alias, unless it was answered before.
+    fn follow(&mut self, target: &NameBuffer) -> Next {
+        self.aliases.push(self.lower.wire().into());
+        self.lower = NameBuffer::lower(target.wire());
+        self.owner = *target;
+        let is_loop = self.aliases.iter().any(|answered| **answered == *self.lower.wire());
+        if is_loop { Next::Done } else { Next::Alias }
     }
 
     /// One RRset for ANY (RFC 8482 section 4.1).
@@ -266,16 +279,20 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             return Ok(true);
         }
         let Some((ttl, rdatas)) = self.zone.rrset(node, rrtype::RRSIG) else { return Ok(false) };
-        for rdata in &rdatas {
-            self.writer.record(Section::Answer, self.owner.wire(), rrtype::RRSIG, ttl, rdata)?;
-        }
-        Ok(true)
+        let mark = self.writer.mark();
+        let mut rdatas = rdatas.iter();
+        let written = rdatas
+            .try_for_each(|rdata| self.writer.record(Section::Answer, self.owner.wire(), rrtype::RRSIG, ttl, rdata));
+        self.undo(mark, written).map(|()| true)
     }
 
     /// RFC 6672 section 3.1: the DNAME and the CNAME made from it.
     fn dname(&mut self, node: usize) -> Result<Next, Full> {
         let Some(rrset) = self.version.rrset_at(node, rrtype::DNAME) else { return Ok(Next::Done) };
-        self.rrset(Section::Answer, Some(node), node, &rrset)?;
+        if !self.dnames.contains(&node) {
+            self.rrset(Section::Answer, Some(node), node, &rrset)?;
+            self.dnames.push(node);
+        }
         let target = rrset.rdatas().next().unwrap_or(name::ROOT);
         let prefix = self.owner.wire().len().saturating_sub(self.version.name_of(node).len());
         let mut made = NameBuffer::of(name::ROOT);
@@ -286,12 +303,11 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         }
         // Section 3.1: the CNAME is not signed and has the DNAME's TTL.
         self.writer.record(Section::Answer, self.owner.wire(), rrtype::CNAME, rrset.ttl, made.wire())?;
-        if self.qtype == rrtype::CNAME {
+        // The CNAME is what was asked for, or one of what was asked for.
+        if matches!(self.qtype, rrtype::CNAME | rrtype::ANY) {
             return Ok(Next::Done);
         }
-        self.lower = NameBuffer::lower(made.wire());
-        self.owner = made;
-        Ok(Next::Alias)
+        Ok(self.follow(&made))
     }
 
     /// RFC 1034 section 4.3.2 step 3b, with the DS or the proof that there is none (RFC 4035 section 3.1.4).
@@ -405,24 +421,13 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             };
         }
         let mark = self.writer.mark();
-        let mut rdata = [0; 300];
-        let length = self.nsec_rdata(place, &mut rdata);
-        let rdata = rdata.get(..length).unwrap_or(&[]);
+        let mut rdata = Vec::with_capacity(300);
+        denial::nsec_rdata(self.version, place, &mut rdata);
         let ttl = self.version.negative_ttl();
-        let written = self.writer.record(section, owner, rrtype::NSEC, ttl, rdata).and_then(|()| {
+        let written = self.writer.record(section, owner, rrtype::NSEC, ttl, &rdata).and_then(|()| {
             if self.proofs { self.signatures(section, owner, Unit::Denial(place), ttl) } else { Ok(()) }
         });
         self.undo(mark, written)
-    }
-
-    fn nsec_rdata(&self, place: usize, out: &mut [u8; 300]) -> usize {
-        let mut rdata = Vec::with_capacity(300);
-        denial::nsec_rdata(self.version, place, &mut rdata);
-        let length = rdata.len().min(out.len());
-        if let (Some(place), Some(octets)) = (out.get_mut(..length), rdata.get(..length)) {
-            place.copy_from_slice(octets);
-        }
-        length
     }
 
     fn undo(&mut self, mark: crate::message::Mark, written: Result<(), Full>) -> Result<(), Full> {

@@ -45,7 +45,8 @@ impl<'a> Builder<'a> {
     fn assemble(&mut self, previous: Option<&Version>) -> Version {
         let records = self.records;
         let (runs, keys) = sorted_runs(records);
-        let mut assembly = match previous.filter(|previous| name::equal(previous.origin(), &records.origin)) {
+        let previous = previous.filter(|previous| name::equal(previous.origin(), &records.origin));
+        let mut assembly = match previous {
             Some(previous) => Assembly::after(previous),
             None => Assembly::new(
                 records.origin.clone(),

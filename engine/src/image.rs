@@ -102,7 +102,7 @@ pub fn to_version(image: Vec<u8>) -> Result<Version, String> {
     let (nodes, rrsets) = (reader.u32()? as usize, reader.u32()? as usize);
     // Counts are hints; what an image can hold bounds them.
     let most = chunk.len() / 8;
-    let mut assembly = Assembly::new(origin, 0, nodes.min(most), rrsets.min(most));
+    let mut assembly = Assembly::new(origin.clone(), 0, nodes.min(most), rrsets.min(most));
     assembly.lend(Arc::clone(&chunk));
     loop {
         let of_node = reader.u32()?;
@@ -110,7 +110,10 @@ pub fn to_version(image: Vec<u8>) -> Result<Version, String> {
             break;
         }
         let at = reader.at;
-        reader.name()?;
+        if !name::equal(reader.name()?, &origin) && assembly.is_empty() {
+            // An apex that holds nothing has no octets in the image.
+            assembly.begin(&origin);
+        }
         assembly.begin_lent(at);
         for _ in 0..of_node {
             read_rrset(&mut reader, &mut assembly)?;

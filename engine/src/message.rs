@@ -61,7 +61,6 @@ pub mod flag {
     pub const AA: u16 = 0x0400;
     pub const TC: u16 = 0x0200;
     pub const RD: u16 = 0x0100;
-    pub const CD: u16 = 0x0010;
 }
 
 /// Opcodes.
@@ -313,8 +312,8 @@ pub struct Writer<'a> {
 pub struct Full;
 
 impl<'a> Writer<'a> {
-    /// A response to `query`: its header (id, opcode, RD and CD as asked, QR set) and question are written, and room for
-    /// `reserve` octets is kept at the end (for OPT).
+    /// A response to `query`: its header (id, opcode, RD as asked, QR set) and question are written, and room for
+    /// `reserve` octets is kept at the end (for OPT). CD stays clear (RFC 4035 section 3.1.6).
     ///
     /// # Errors
     /// The question itself does not fit.
@@ -322,7 +321,7 @@ impl<'a> Writer<'a> {
         let limit = limit.min(out.len()).checked_sub(reserve).ok_or(Full)?;
         let suffixes = Suffixes { hashes: [0; ENTRIES], places: [0; ENTRIES], count: 0 };
         let mut writer = Self { out, len: 0, limit, counts: [0; 3], suffixes };
-        let flags = flag::QR | (query.flags & (0x7800 | flag::RD | flag::CD));
+        let flags = flag::QR | (query.flags & (0x7800 | flag::RD));
         writer.put(&query.id.to_be_bytes())?;
         writer.put(&flags.to_be_bytes())?;
         writer.put(&[0, 1, 0, 0, 0, 0, 0, 0])?;
@@ -456,11 +455,10 @@ impl<'a> Writer<'a> {
 
     /// Write a name, as a pointer to an equal one written before where there is one (RFC 1035 section 4.1.4).
     ///
-    /// Only names equal octet for octet are shared, so that the case of rdata survives; an owner equal to the
-    /// question but for case takes the question's.
+    /// Only names equal octet for octet are shared, so that case survives (RFC 4343 section 4.1, RFC 5936 section 3.4).
     fn name(&mut self, wire: &[u8]) -> Result<(), Full> {
         let question = self.out.get(HEADER..HEADER + wire.len());
-        if wire.len() > 2 && question.is_some_and(|asked| name::equal(asked, wire)) && self.len > HEADER + wire.len() {
+        if wire.len() > 2 && question.is_some_and(|asked| asked == wire) && self.len > HEADER + wire.len() {
             return self.put(&[0xc0, 12]);
         }
         let mut hashes = [0_u32; 128];

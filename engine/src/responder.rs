@@ -441,6 +441,9 @@ impl Responder {
         match Query::parse(octets) {
             Ok(query) => {
                 let limit = size_limit(&query, transport).min(out.len());
+                if !name::is_at_or_below(query.qname, &slot.origin) {
+                    return without_records(&query, rcode::REFUSED, None, out, limit);
+                }
                 from_slot(slot, &query, out, limit)
             }
             Err(Malformed::Silent) => Outcome::Silent,

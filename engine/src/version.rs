@@ -332,6 +332,7 @@ impl Version {
                 name::lower_into(self.name_of(node), &mut buffer);
                 buffer.extend(rrset.rtype.to_be_bytes());
                 buffer.extend(rrset.ttl.to_be_bytes());
+                buffer.extend(u32::try_from(rrset.count).unwrap_or(NONE).to_be_bytes());
                 for rdata in rrset.rdatas() {
                     digest_rdata(rrset.rtype, rdata, &mut buffer);
                 }
@@ -384,12 +385,15 @@ impl Version {
         self.rrset_by_index(index)
     }
 
-    /// A new version with RRsets replaced; an edit without rdatas removes the RRset. Names outside the zone are ignored.
+    /// A new version with RRsets replaced; an edit without rdatas removes the RRset. Names outside the zone are ignored;
+    /// of two edits of one RRset the later counts.
     #[must_use]
     pub fn edited(&self, edits: Vec<Edit>) -> Self {
         let mut edits: Vec<Edit> =
             edits.into_iter().filter(|edit| name::is_at_or_below(&edit.owner, &self.origin)).collect();
+        edits.reverse();
         edits.sort_by(|a, b| name::compare_canonical(&a.owner, &b.owner).then(a.rtype.cmp(&b.rtype)));
+        edits.dedup_by(|later, kept| later.rtype == kept.rtype && name::equal(&later.owner, &kept.owner));
         let mut assembly = Assembly::after(self);
         let mut from = 0;
         for of_owner in edits.chunk_by(|a, b| name::equal(&a.owner, &b.owner)) {
@@ -554,6 +558,12 @@ impl Assembly {
     pub fn begin(&mut self, owner: &[u8]) {
         let at = self.put(owner);
         self.begin_at(at, owner);
+    }
+
+    /// Whether no node was begun.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
     }
 
     /// Take octets as a chunk that nodes and RRsets are then found in.
