@@ -244,13 +244,13 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             self.rrset(Section::Answer, None, node, &rrset)?;
             self.owe_expansion(encloser);
             let target = rrset.rdatas().next().unwrap_or(name::ROOT);
-            return Ok(self.follow(&NameBuffer::of(target)));
+            return Ok(self.go_on(&NameBuffer::of(target)));
         }
         self.no_data(node, encloser).map(|()| Next::Done)
     }
 
     /// Go on with the target of an alias, unless it was answered before.
-    fn follow(&mut self, target: &NameBuffer) -> Next {
+    fn go_on(&mut self, target: &NameBuffer) -> Next {
         self.aliases.push(self.lower.wire().into());
         self.lower = NameBuffer::lower(target.wire());
         self.owner = *target;
@@ -307,7 +307,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         if matches!(self.qtype, rrtype::CNAME | rrtype::ANY) {
             return Ok(Next::Done);
         }
-        Ok(self.follow(&made))
+        Ok(self.go_on(&made))
     }
 
     /// RFC 1034 section 4.3.2 step 3b, with the DS or the proof that there is none (RFC 4035 section 3.1.4).

@@ -93,7 +93,7 @@ class Validator:
         for rrsig in rrsigs:
             need(rrsig.original_ttl >= rrset.ttl, "a TTL above the original one")
             if self._labels(rrset.name) > rrsig.labels:
-                need(rrset.rdtype != NSEC, "an NSEC from a wildcard proves nothing")
+                need(rrset not in self.proofs, "an NSEC from a wildcard proves nothing")
                 self.wildcards.append((rrset.name, Name(rrset.name.labels[-rrsig.labels - 1 :])))
 
     @staticmethod
@@ -185,6 +185,7 @@ class Validator:
             if name in seen:
                 return self._all_used(used, "loop")
             seen.add(name)
+            used.update(key for key in self.answers if key[1] == DNAME and name.is_subdomain(key[0]) and name != key[0])
             direct = [key for key in self.answers if key[0] == name and rtype in (key[1], ANY)]
             if direct:
                 need(response.rcode() == dns.rcode.NOERROR, "an answer with an error")
@@ -197,9 +198,6 @@ class Validator:
 
     def _alias(self, name: Name, used: set[tuple[Name, int]]) -> Name | None:
         cname = self.answers.get((name, CNAME))
-        for owner, rtype in self.answers:
-            if rtype == DNAME and name.is_subdomain(owner) and name != owner:
-                used.add((owner, rtype))
         if cname is None:
             return None
         used.add((name, CNAME))
