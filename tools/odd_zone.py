@@ -152,6 +152,7 @@ AIMS = (_itself, _itself, _parent, _below, _instance, _instance, _beside)
 
 
 def main() -> None:
+    """Write the zone of the seed given."""
     sys.stdout.write(text(records(int(sys.argv[1]))))
 
 

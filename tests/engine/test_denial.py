@@ -5,11 +5,9 @@ import dns.name
 import dns.rrset
 import pytest
 
-from engine import Clock, Responder
-from tests.engine.asking import NOW, Serving, query, serve_signed, signing_key, text
+from tests.engine.asking import NOW, query, serve_signed, signing_key, text
 from tests.engine.proofs import BogusError, Validator
 from tools import odd_zone
-from tools.servers import trust_anchors
 
 # RFC 4035 appendix A without its DNSSEC records: ours replace them.
 RFC4035 = """\
