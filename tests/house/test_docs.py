@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.servers import LOOPBACK, Zonewright, zonewright
+from tools.servers import LOOPBACK, Zonewright, wait_until, zonewright
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -118,3 +118,25 @@ def test_the_corefile_example_starts_as_it_is_and_answers(run):
     for url in ("http://127.0.0.1:1080/health", "http://127.0.0.1:1081/ready", "http://127.0.0.1:1153/metrics"):
         fetched = subprocess.run(["curl", "-sS", "-f", url], capture_output=True, text=True, timeout=10, check=False)
         assert fetched.returncode == 0, url + fetched.stderr
+
+
+def test_the_tour_of_the_readme_goes_as_it_says(run, tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    zone = re.search(r"^\$ cat > zones/example\.org\.zone <<'END'\n(.*?)^END$", readme, re.MULTILINE | re.DOTALL)
+    assert zone
+    directory = tmp_path / "tour"
+    (directory / "zones").mkdir(parents=True)
+    (directory / "zones/example.org.zone").write_text(zone[1])
+    text = FENCE.findall(readme)[0]
+    server = run(Zonewright, directory=directory, corefile=text.replace(":5300", ":{port}"))
+    server.wait_served("example.org.")
+    assert "192.0.2.25" in server.texts("www.example.org.")
+    for words in (["key", "ds", "example.org"], ["zone", "list"]):
+        assert server.control(*words).returncode == 0
+    server.wait_sealed("example.org.")
+    assert "RRSIG" in server.dump("example.org")
+    broken = zone[1] + "www A 192.0.2.300\n"
+    (directory / "zones/example.org.zone").write_text(broken)
+    line = broken.count("\n")
+    wait_until(lambda: f"example.org.zone:{line}:" in server.new_log, 5, "the log says why\n" + server.new_log)
+    assert "192.0.2.25" in server.texts("www.example.org.")
