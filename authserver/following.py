@@ -456,4 +456,5 @@ async def follow(one: Follower, hint: asyncio.Event, wait: Callable[[], float]) 
         await one.look()
         pause = min(wait(), SETTLED_AFTER_S) if one.is_unsure else wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(hint.wait(), pause)
+            async with asyncio.timeout(pause):
+                await hint.wait()

@@ -15,7 +15,7 @@ import contextlib
 import heapq
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 LONGEST_SLEEP_S = 1.0
+CANCEL_AGAIN_S = 0.2
 
 Action = Callable[[], Awaitable[None]]
 
@@ -64,10 +65,7 @@ class Schedule:
 
     async def __aexit__(self, *_: object) -> None:
         """Cancel every task and wait until all are gone."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(self._tasks.values())
 
     # ---------------------------------------------------------------- tasks
 
@@ -83,12 +81,8 @@ class Schedule:
 
     async def stop(self, name: str) -> None:
         """End a task by name; nothing happens if there is none."""
-        task = self._tasks.get(name)
-        if task is None:
-            return
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        if (task := self._tasks.get(name)) is not None:
+            await _end([task])
 
     def tasks(self) -> list[str]:
         """Names of what runs now."""
@@ -145,7 +139,8 @@ class Schedule:
             for name, action in self._take_due():
                 self._run_action(name, action)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._changed.wait()
 
     def _take_due(self) -> list[tuple[str, Action]]:
         taken = []
@@ -179,3 +174,14 @@ class Schedule:
         if not self._heap:
             return LONGEST_SLEEP_S
         return min(LONGEST_SLEEP_S, max(0.01, self._heap[0][0] - self._clock.now()))
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are gone: what a task awaits may swallow a cancellation that comes with its result."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
+        if waiting:
+            log.debug("still running: %s", ", ".join(sorted(task.get_name() for task in waiting)))

@@ -15,6 +15,7 @@ import pwd
 import random
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +151,10 @@ class Server:
 
     async def _end(self) -> None:
         self._stop.set()
+        lameduck = sum(self.configuration.offered(LAMEDUCK))
+        _leave_after(lameduck + STOP_WITHIN_S)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WITHIN_S + sum(self.configuration.offered(LAMEDUCK))):
+            async with asyncio.timeout(lameduck + STOP_WITHIN_S / 2):
                 await self.configuration.stop()
         self.watcher.close()
         for one in list(self._notifies.values()):
@@ -468,6 +471,19 @@ def drop_privileges(user: str | None) -> None:
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     drop_capabilities([])
+
+
+def _leave_after(seconds: float) -> None:
+    """End the process if it has not ended by then: a thread may be deep in a large zone, and a kill loses nothing."""
+
+    def leave() -> None:
+        log.warning("something is still busy after %.0f s; leaving it", seconds)
+        logging.shutdown()
+        os._exit(GOOD)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 # -------------------------------------------------------------------- what a configuration means
