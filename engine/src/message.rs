@@ -312,8 +312,9 @@ pub struct Writer<'a> {
 pub struct Full;
 
 impl<'a> Writer<'a> {
-    /// A response to `query`: its header (id, opcode, RD as asked, QR set) and question are written, and room for
-    /// `reserve` octets is kept at the end (for OPT). CD stays clear (RFC 4035 section 3.1.6).
+    /// A response to `query`: its header (id, opcode, RD and CD as asked, QR set) and question are written, and room
+    /// for `reserve` octets is kept at the end (for OPT). Deviates from RFC 4035 section 3.1.6, which would clear CD: BIND,
+    /// NSD and Knot DNS copy it, and forwarders rely on that.
     ///
     /// # Errors
     /// The question itself does not fit.
@@ -321,7 +322,7 @@ impl<'a> Writer<'a> {
         let limit = limit.min(out.len()).checked_sub(reserve).ok_or(Full)?;
         let suffixes = Suffixes { hashes: [0; ENTRIES], places: [0; ENTRIES], count: 0 };
         let mut writer = Self { out, len: 0, limit, counts: [0; 3], suffixes };
-        let flags = flag::QR | (query.flags & (0x7800 | flag::RD));
+        let flags = flag::QR | (query.flags & (0x7800 | flag::RD | flag::CD));
         writer.put(&query.id.to_be_bytes())?;
         writer.put(&flags.to_be_bytes())?;
         writer.put(&[0, 1, 0, 0, 0, 0, 0, 0])?;

@@ -530,7 +530,7 @@ fn head_only(octets: &[u8], code: u16, out: &mut [u8]) -> Outcome {
     }
     if let [_, _, first, second, ..] = place {
         *first = (*first & 0x79) | 0x80;
-        *second = u8::try_from(code).unwrap_or(0);
+        *second = (*second & 0x10) | u8::try_from(code & 15).unwrap_or(0);
     }
     Outcome::Answer(12)
 }
