@@ -262,6 +262,8 @@ class Publisher:
             zone.findings = content.findings
             zone.file = content.file or zone.file
             return Outcome(zone, findings=content.findings)
+        if content is not None:
+            zone.file = content.file
         base = _base(work)
         if base is None:
             return Outcome(zone)

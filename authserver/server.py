@@ -61,6 +61,7 @@ READY_POLL_S: Final = 0.02
 CLOCK_TOLERANCE: Final = 300
 NOTIFY_AT_ONCE: Final = 64
 QUERY: Final = 0
+LEAVING: Final = "leaving"
 SOA: Final = 6
 
 
@@ -403,6 +404,8 @@ def serve(options: Options) -> int:
         for problem in errors.problems:
             log.error("%s", problem)  # noqa: TRY400
         return BAD_CONFIGURATION
+    finally:
+        _stay()
 
 
 async def _serve(options: Options, configuration: Configuration, state: State) -> int:
@@ -482,8 +485,16 @@ def _leave_after(seconds: float) -> None:
         os._exit(GOOD)
 
     timer = threading.Timer(seconds, leave)
+    timer.name = LEAVING
     timer.daemon = True
     timer.start()
+
+
+def _stay() -> None:
+    """All has ended in time; whoever called may go on."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer) and thread.name == LEAVING:
+            thread.cancel()
 
 
 # -------------------------------------------------------------------- what a configuration means
