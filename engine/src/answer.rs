@@ -278,11 +278,16 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             self.nsec(Section::Answer, place, owner.wire())?;
             return Ok(true);
         }
-        let Some((ttl, rdatas)) = self.zone.rrset(node, rrtype::RRSIG) else { return Ok(false) };
+        // RFC 4034 section 3: each RRSIG has the TTL of what it covers.
+        let mut rrsigs = Vec::new();
+        self.zone.each_signature(node, |ttl, rdata| rrsigs.push((ttl, rdata)));
+        if rrsigs.is_empty() {
+            return Ok(false);
+        }
         let mark = self.writer.mark();
-        let mut rdatas = rdatas.iter();
-        let written = rdatas
-            .try_for_each(|rdata| self.writer.record(Section::Answer, self.owner.wire(), rrtype::RRSIG, ttl, rdata));
+        let written = rrsigs.iter().try_for_each(|(ttl, rdata)| {
+            self.writer.record(Section::Answer, self.owner.wire(), rrtype::RRSIG, *ttl, rdata)
+        });
         self.undo(mark, written).map(|()| true)
     }
 

@@ -291,6 +291,8 @@ pub struct Mark {
 }
 
 const ENTRIES: usize = 96;
+/// Pointers that lead one after another to the end of a name, at most; readers give up on long chains (BIND after 16).
+const MOST_POINTERS: usize = 8;
 
 /// Names written so far, by suffix: where each stands and a hash of its octets.
 struct Suffixes {
@@ -509,12 +511,17 @@ impl<'a> Writer<'a> {
             .map(|(_, place)| *place)
     }
 
-    /// Whether the (perhaps compressed) name written at `at` is `suffix`, octet for octet.
+    /// Whether the (perhaps compressed) name written at `at` is `suffix`, octet for octet, and may be pointed to.
     fn stands_at(&self, mut at: usize, suffix: &[u8]) -> bool {
         let mut rest = suffix;
+        let mut pointers = 1;
         loop {
             let Some(&len) = self.out.get(at) else { return false };
             if len >= 0xc0 {
+                pointers += 1;
+                if pointers > MOST_POINTERS {
+                    return false;
+                }
                 at = usize::from(len & 0x3f) << 8 | usize::from(self.out.get(at + 1).copied().unwrap_or(0));
                 continue;
             }

@@ -721,6 +721,26 @@ def test_names_are_compressed_and_those_of_newer_types_are_not():
     assert len(zone.octets(query("s.example.", "SRV").to_wire())) == question + 12 + 6 + 11
 
 
+def pointers(octets: bytes, at: int) -> int:
+    """How many compression pointers the name at this place takes."""
+    count = 0
+    while octets[at]:
+        if octets[at] >= 0xC0:
+            at = int.from_bytes(octets[at : at + 2], "big") & 0x3FFF
+            count += 1
+        else:
+            at += 1 + octets[at]
+    return count
+
+
+def test_chains_of_compression_pointers_stay_short():
+    """Readers give up on long chains: dnspython after a few, BIND after 16."""
+    zone = of("d DNAME x.d\n")
+    octets = zone.octets(query("q.d.example.").to_wire())
+    assert len(dns.message.from_wire(octets).answer) > 12
+    assert max(pointers(octets, at) for at in range(len(octets) - 2) if octets[at] == 0xC0) <= 8
+
+
 def test_names_of_255_octets_are_answered_and_denied():
     longest = ".".join(["l" * 63] * 3 + ["m" * 53]) + ".example."
     assert len(dns.name.from_text(longest).to_wire()) == 255
