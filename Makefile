@@ -1,12 +1,13 @@
 # The one entry for developers; each target is a line or three, longer logic stands in tools/.
 BIN := .venv/bin
 S ?= 60
+N ?= 50
 ONCE ?=
 PYTEST := $(BIN)/python -m pytest
 CARGO := cargo --locked
 export CARGO_BUILD_JOBS ?= 2
 
-.PHONY: help build peers demo test lint type house interop scenarios rust fuzz bench soak ci clean
+.PHONY: help build peers demo test lint type house interop differential scenarios rust fuzz bench soak ci clean
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -39,6 +40,9 @@ house: build ## Who may import whom, names of files, manuals, examples
 
 interop: build peers ## Against real BIND, NSD, Knot DNS and unbound
 	$(PYTEST) tests/interop
+
+differential: build peers ## N odd zones (N=50) beside NSD and Knot DNS; docs/differences.md names what may differ
+	$(BIN)/python tools/differential.py --zones $(N)
 
 fuzz: build ## Fuzz the readers of untrusted octets for S seconds each (S=60)
 	tools/fuzz.sh $(S)

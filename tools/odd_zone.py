@@ -44,14 +44,14 @@ def text(zone: list[Record]) -> str:
     return "".join(f"{owner} {ttl} IN {rtype} {rdata}\n" for owner, ttl, rtype, rdata in zone)
 
 
-def questions(zone: list[Record], count: int, seed: int) -> Iterator[Question]:
+def questions(zone: list[Record], count: int, seed: int, origin: str = ORIGIN) -> Iterator[Question]:
     """`count` questions: each class of name, each type."""
     dice = random.Random(seed)
     owners = sorted({owner for owner, *_ in zone})
     targets = [rdata.split()[-1] for _, _, rtype, rdata in zone if rtype in {"CNAME", "DNAME", "NS"}]
     for _ in range(count):
         name = dice.choice(owners if dice.random() < 0.9 or not targets else targets)
-        yield dice.choice(AIMS)(dice, name), dice.choice(TYPES)
+        yield dice.choice(AIMS)(dice, name, origin), dice.choice(TYPES)
 
 
 def _owners(dice: random.Random, size: int) -> list[str]:
@@ -126,26 +126,26 @@ def _clear(zone: list[Record]) -> list[Record]:
     return [one for one in zone if not any(one[0].endswith("." + top) for top in tops)]
 
 
-def _itself(_dice: random.Random, name: str) -> str:
+def _itself(_dice: random.Random, name: str, _origin: str) -> str:
     return name
 
 
-def _parent(dice: random.Random, name: str) -> str:
-    labels = name.removesuffix(ORIGIN).split(".")
-    return ".".join(labels[dice.randrange(len(labels)) :]) + ORIGIN
+def _parent(dice: random.Random, name: str, origin: str) -> str:
+    labels = name.removesuffix(origin).split(".")
+    return ".".join(labels[dice.randrange(len(labels)) :]) + origin
 
 
-def _below(dice: random.Random, name: str) -> str:
+def _below(dice: random.Random, name: str, _origin: str) -> str:
     return dice.choice(("q.", "q.q.", "*.", "x.", "ns.", "deep.")) + name
 
 
-def _instance(dice: random.Random, name: str) -> str:
+def _instance(dice: random.Random, name: str, _origin: str) -> str:
     return name.replace("*.", dice.choice(("q.", "a.", "q.r.", "M.")), 1)
 
 
-def _beside(dice: random.Random, name: str) -> str:
+def _beside(dice: random.Random, name: str, origin: str) -> str:
     _, _, rest = name.partition(".")
-    return dice.choice(("q.", "0.", "~.", "*.", "aa.")) + (rest if rest.endswith(ORIGIN) else name)
+    return dice.choice(("q.", "0.", "~.", "*.", "aa.")) + (rest if rest.endswith(origin) else name)
 
 
 AIMS = (_itself, _itself, _parent, _below, _instance, _instance, _beside)

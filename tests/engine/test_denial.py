@@ -6,8 +6,8 @@ import dns.rrset
 import pytest
 
 from tests.engine.asking import NOW, query, serve_signed, signing_key, text
-from tests.engine.proofs import BogusError, Validator
 from tools import odd_zone
+from tools.proofs import BogusError, Validator
 
 # RFC 4035 appendix A without its DNSSEC records: ours replace them.
 RFC4035 = """\

@@ -1,4 +1,4 @@
-"""A validator of one zone's responses written from RFC 4035 section 5 alone: what it accepts is proven, all else raises.
+"""A validator of one zone's responses by RFC 4035 section 5 alone: what it accepts is proven, all else raises.
 
 It knows the zone's name and its DNSKEY RRset, nothing of the zone's content, and shares no code with the engine:
 messages are read by dnspython, signatures checked by dns.dnssec.
@@ -33,6 +33,7 @@ class BogusError(Exception):
 
 
 def need(condition: object, why: str) -> None:
+    """Raise BogusError with `why` unless the condition holds."""
     if not condition:
         raise BogusError(why)
 
@@ -47,7 +48,10 @@ class Validator:
         self.known: set[tuple[str, str]] = set()
 
     def judge(self, octets: bytes) -> str:
-        """What it proves: `answer`, `nodata`, `nxdomain`, `referral`, `insecure referral`, `elsewhere`, `loop`, `too long`."""
+        """What it proves: `answer`, `nodata`, `nxdomain`, `referral`, `insecure referral`, `elsewhere`, `loop`.
+
+        Raises BogusError.
+        """
         need_no_duplicates(octets)
         response = dns.message.from_wire(octets)
         question = response.question[0]
@@ -244,10 +248,12 @@ def need_no_duplicates(octets: bytes) -> None:
 
 
 def unsigned(section: list[dns.rrset.RRset]) -> Iterator[dns.rrset.RRset]:
+    """The RRsets of a section that are no signatures."""
     return (rrset for rrset in section if rrset.rdtype != RRSIG)
 
 
 def signatures(section: list[dns.rrset.RRset], rrset: dns.rrset.RRset) -> dns.rrset.RRset | None:
+    """The signatures over an RRset in a section, None if there are none."""
     found = [one for one in section if one.name == rrset.name and one.rdtype == RRSIG and one.covers == rrset.rdtype]
     need(len(found) < 2, "one RRSIG RRset in two places")
     return found[0] if found else None
