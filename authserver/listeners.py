@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
-import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -144,12 +143,9 @@ class Listeners:
 
 
 def _listen_error(place: Place, error: OSError) -> ListenError:
-    # The engine's errors carry the number in their text alone.
-    named = re.search(r"\(os error (\d+)\)", str(error))
-    number = error.errno or (int(named[1]) if named else 0)
-    if number == errno.EADDRINUSE:
+    if error.errno == errno.EADDRINUSE:
         return ListenError(place, "in use by another process", is_in_use=True)
-    return ListenError(place, os.strerror(number).lower() if number else str(error), is_in_use=False)
+    return ListenError(place, os.strerror(error.errno).lower() if error.errno else str(error), is_in_use=False)
 
 
 def _addresses(block: Block) -> list[str]:

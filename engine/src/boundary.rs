@@ -764,6 +764,14 @@ fn address_of(address: &str, port: u16) -> PyResult<SocketAddr> {
     Ok(SocketAddr::new(ip, port))
 }
 
+/// An OSError with its errno, so that Python makes the right subclass of it.
+fn os_error(error: &std::io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(errno) => PyOSError::new_err((errno, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
 fn to_answer<'py>(py: Python<'py>, outcome: &Outcome, out: &[u8]) -> Option<Bound<'py, PyBytes>> {
     match outcome {
         Outcome::Answer(length) => Some(PyBytes::new(py, out.get(..*length).unwrap_or(&[]))),
@@ -791,7 +799,7 @@ impl Responder {
     #[pyo3(signature = (address, port, threads = 1))]
     fn bind(&self, py: Python<'_>, address: &str, port: u16, threads: usize) -> PyResult<u32> {
         let address = address_of(address, port)?;
-        Ok(py.detach(|| self.0.sockets.bind(address, threads.max(1)))?.0)
+        Ok(py.detach(|| self.0.sockets.bind(address, threads.max(1))).map_err(|error| os_error(&error))?.0)
     }
 
     fn address(&self, listener: u32) -> PyResult<(String, u16)> {

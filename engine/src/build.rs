@@ -5,6 +5,8 @@
 //! `soa-not-at-apex`, `ds-at-apex`, `wildcard-ns`, `ns-is-cname` at the apex (errors); `ttl-differs`, `occluded`,
 //! `ns-without-address`, `mx-is-cname`, `srv-is-cname`, `target-without-address` (warnings).
 
+use std::cmp::Ordering;
+
 use crate::finding::{Diagnostic, Severity};
 use crate::message::rrtype;
 use crate::name;
@@ -27,7 +29,7 @@ struct Run {
 /// Index the records. No version when a finding is an error.
 #[must_use]
 pub fn build(records: &Records, previous: Option<&Version>) -> (Option<Version>, Vec<Diagnostic>) {
-    let mut builder = Builder { records, findings: Vec::new(), places: Vec::new() };
+    let mut builder = Builder { records, findings: Vec::new(), places: Vec::new(), reached: 0 };
     let version = builder.assemble(previous);
     builder.check(&version);
     let held = records.diagnostics.iter().chain(&builder.findings).any(|finding| finding.severity == Severity::Error);
@@ -39,6 +41,8 @@ struct Builder<'a> {
     findings: Vec<Diagnostic>,
     /// The record each RRset of the version began with.
     places: Vec<u32>,
+    /// How far the walk over the nodes of the version before has come.
+    reached: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -71,10 +75,24 @@ impl<'a> Builder<'a> {
         assembly.finish()
     }
 
+    /// The node of `previous` with this name. Names come in canonical order here as there, so one walk finds them all,
+    /// without a look into the index for each.
+    fn follow(&mut self, previous: &Version, owner: &[u8]) -> Option<usize> {
+        while self.reached < previous.nodes().len() {
+            let there = previous.name_of(self.reached);
+            match if there == owner { Ordering::Equal } else { name::compare_canonical(there, owner) } {
+                Ordering::Less => self.reached += 1,
+                Ordering::Equal => return Some(self.reached),
+                Ordering::Greater => return None,
+            }
+        }
+        None
+    }
+
     fn add_name(&mut self, assembly: &mut Assembly, previous: Option<&Version>, of_name: &[&'a Record]) {
         let Some(first) = of_name.first() else { return };
         let owner = self.records.owner(first);
-        let known = previous.and_then(|previous| Some((previous, previous.find(&name::lower(owner))?)));
+        let known = previous.and_then(|previous| Some((previous, self.follow(previous, owner)?)));
         match known.filter(|(previous, node)| previous.name_of(*node) == owner) {
             Some((previous, node)) => assembly.begin_shared(previous, node),
             None => assembly.begin(owner),
