@@ -216,8 +216,9 @@ class Pipeline:
         self._schedule.at(f"refresh {zone.key}", due_at, refresh)
 
     async def _tidy(self) -> None:
-        await self._in_thread(self._publisher.tidy)
+        # Set first: on a full disk tidying fails, and is what makes room when it is tried again.
         self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+        await self._in_thread(self._publisher.tidy)
 
     # ---------------------------------------------------------------- what the sealer says
 

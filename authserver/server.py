@@ -14,6 +14,7 @@ import os
 import pwd
 import random
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -171,8 +172,11 @@ class Server:
         while not all(one.is_settled for one in self.followers):  # noqa: ASYNC110 (once, at start)
             await asyncio.sleep(READY_POLL_S)
         self.is_ready = True
-        await self.pipeline.note_unclaimed(self._registry.zones)
         print("ready", *map(shown, self.listeners.bound), file=sys.stderr, flush=True)  # noqa: T201 (pinned by DESIGN)
+        self.schedule.start("zones of before", self._note_unclaimed)
+
+    async def _note_unclaimed(self) -> None:
+        await self.pipeline.note_unclaimed(self._registry.zones)
 
     @staticmethod
     def _say_chains(configuration: Configuration) -> None:
@@ -428,7 +432,7 @@ def _opened_state(options: Options) -> Iterator[State]:
             state = State.open(directory, options.passphrase)
         except StateInUse as error:
             raise StartError(IN_USE, str(error)) from error
-        except (StateError, KeysError, OSError) as error:
+        except (StateError, KeysError, sqlite3.Error, OSError) as error:
             raise StartError(BAD_CONFIGURATION, str(error)) from error
     with state:
         yield state

@@ -9,7 +9,8 @@ DIR/            0700, locked by flock on `lock` while a server or a changing com
   control.sock  the running server's control socket
 ```
 A pack that no row names was never committed and goes at the next open; a row never names a pack that is not on the disk
-in full. Safe to use from several threads: one writer at a time, readers see a snapshot.
+in full. Safe to use from several threads: one writer at a time, readers see a snapshot. On a full disk it is opened for
+reading, so that what was served last can be served again; every transaction tries whether there is room by now.
 """
 
 import fcntl
@@ -18,7 +19,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -52,6 +53,7 @@ _PACK_MAGIC: Final = b"ZWPACK\x00\x01"
 _PRIVATE_DIRECTORY: Final = 0o700
 _PRIVATE_FILE: Final = 0o600
 _BUSY_MS: Final = 10_000
+_NO_ROOM: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +147,44 @@ class State:
         for part in (self.images_directory, self.git_directory):
             self.notices.extend(_make_private_directory(part))
         self.notices.extend(_make_private_file(self.directory / _DATABASE))
+        try:
+            self._take_up(passphrase)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
+                raise
+            self._look_only(passphrase, error)
+        self._tidy_packs()
+
+    def _take_up(self, passphrase: bytes | None) -> None:
+        """Open the database for writing."""
         self._writer = self._connect()
-        self._migrate(self._writer)
-        had_plain_keys = self._open_vault(passphrase)
+        try:
+            self._migrate(self._writer)
+            had_plain_keys = self._open_vault(passphrase)
+        except sqlite3.OperationalError:
+            self._writer.close()
+            self._writer = None
+            raise
         if had_plain_keys:
             # The log still holds what was overwritten; the database file itself is wiped by secure_delete.
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._tidy_packs()
+
+    def _look_only(self, passphrase: bytes | None, error: sqlite3.OperationalError) -> None:
+        """Open what a server that ended in order left on a disk that is full now. Raises StateError."""
+        path = self.directory / _DATABASE
+        log = path.with_name(_DATABASE + "-wal")
+        # A log with something in it can't be left out, and needs no room that isn't there already.
+        if not path.stat().st_size or (log.exists() and log.stat().st_size):
+            raise StateError(f"{path}: {error}") from error
+        with self.reader() as tx:
+            self._check_schema(tx, exactly=True)
+            self.vault = custody.open_vault(tx, passphrase)
+        self.notices.append(f"{path}: {error}; what was served last is served, and nothing new before there is room")
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         version = self._check_schema(connection, exactly=False)
+        if version == len(MIGRATIONS):
+            return  # a full disk takes no write, not even one that changes nothing
         with self.transaction() as tx:
             for statements in MIGRATIONS[version:]:
                 for statement in statements:
@@ -185,6 +215,16 @@ class State:
             self.vault = custody.open_vault(tx, passphrase)
             return not was_sealed and store.wrapping(tx) is not None
 
+    @property
+    def _is_looked_at_only(self) -> bool:
+        """Whether the disk was full when it was opened, and still was at the last try."""
+        return self._writer is None and not self._readonly
+
+    def _connect_to_look(self) -> sqlite3.Connection:
+        """A connection that needs no room: we have the lock, and there is no log, so nothing can change below it."""
+        place = (self.directory / _DATABASE).as_uri() + "?immutable=1"
+        return sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.directory / _DATABASE,
@@ -202,6 +242,9 @@ class State:
                 connection.execute("PRAGMA secure_delete = ON")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
         except sqlite3.DatabaseError as error:
             connection.close()
             raise StateCorrupt(self.directory / _DATABASE, str(error)) from error
@@ -251,13 +294,15 @@ class State:
 
         With `now`, it counts as an event at that time. One thread at a time, the others wait; not to be nested.
         """
-        if self._writer is None:
+        if self._readonly:
             raise StateError(f"{self.directory}: opened for reading only")
         if self._writer_thread == threading.get_ident():
             raise StateError(f"{self.directory}: a transaction within a transaction")
         with self._writing:
             self._writer_thread = threading.get_ident()
             try:
+                if self._writer is None:
+                    self._writer = self._connect()
                 yield from _committed(self._writer, now)
             finally:
                 self._writer_thread = None
@@ -265,6 +310,10 @@ class State:
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """A consistent snapshot for reading; writers go on meanwhile."""
+        if self._is_looked_at_only:
+            with closing(self._connect_to_look()) as looking:
+                yield looking
+            return
         with self._readers_lock:
             connection = self._readers.pop() if self._readers else None
         connection = connection or self._connect()
@@ -416,8 +465,9 @@ def _take_lock(directory: Path, kind: int) -> int:
         os.close(lock)
         raise StateInUse(directory, holder) from None
     if kind == fcntl.LOCK_EX:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the number is for people, and a full disk has no room for it
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
 
 

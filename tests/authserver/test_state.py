@@ -380,6 +380,37 @@ def test_a_pack_that_does_not_fit_on_the_disk_leaves_nothing(directory: Path, mo
         assert state.drop_unreferenced([]) == []
 
 
+FULL = """
+    import resource, signal, sqlite3, sys
+    from authserver.state import State
+    from zones import history
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    with State.open(sys.argv[1]) as state:
+        with state.reader() as tx:
+            print(len(history.zones(tx)), len(state.notices))
+        try:
+            with state.transaction() as tx:
+                history.see(tx, b"\\x03two\\x00", "", 2)
+        except sqlite3.OperationalError:
+            print("full")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        with state.transaction() as tx:
+            history.see(tx, b"\\x03two\\x00", "", 2)
+        with state.reader() as tx:
+            print(len(history.zones(tx)))
+"""
+
+
+def test_a_state_on_a_full_disk_is_read_and_written_when_there_is_room(directory: Path) -> None:
+    with State.open(directory) as state, state.transaction() as tx:
+        history.see(tx, ORIGIN, "", 1)
+    process = python(FULL, directory)
+    assert process.communicate()[0].split() == ["1", "1", "full", "2"]
+
+
 def test_threads_write_packs_of_their_own(directory: Path) -> None:
     with State.open(directory) as state:
         with ThreadPoolExecutor(8) as pool:
