@@ -101,6 +101,8 @@ class World:
     clock: Clock
     on_zones_changed: Callable[[], None]
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+    caches: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """Who uses a cache of git holds its lock: several blocks may follow one repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +375,7 @@ class GitFollower(Follower):
         self.options = site.source.options
         self.remote = site.source.options.remote
         self._cache = GitCache(self.remote, world.state.git_directory)
+        self._cache_lock = world.caches.setdefault(self.remote.cache_name, asyncio.Lock())
 
     @property
     def table(self) -> ZoneTable:
@@ -405,10 +408,13 @@ class GitFollower(Follower):
         return bool(self.zones or self.looked_at) and all(zone.is_settled for zone in self.zones.values())
 
     async def _look(self) -> None:
-        self.commit = self.commit or await asyncio.to_thread(self._served_commit)
-        snapshot = await self._cache.poll(self.commit)
-        if snapshot is None:
-            return
+        async with self._cache_lock:
+            self.commit = self.commit or await asyncio.to_thread(self._served_commit)
+            snapshot = await self._cache.poll(self.commit)
+            if snapshot is not None:
+                await self._take(snapshot)
+
+    async def _take(self, snapshot: Snapshot) -> None:
         found = scan(snapshot.listed(self._cache.limits), self.options.naming, self.source.origins)
         gone = found.removed(self.zones.keys(), self.remote.url)
         await self._set_zones([*found.zones, *found.held], gone)

@@ -232,3 +232,16 @@ def test_a_one_record_commit_to_a_large_zone_goes_live_and_its_time_is_said(run,
         wanted = [f"192.0.2.{number + 1}"]
         wait_until(lambda wanted=wanted: server.texts("added.large.test.") == wanted, 30, "the commit is live")
         print(f"one record in 100 000, commit {number + 1}: live after {time.monotonic() - started:.2f} s")
+
+
+def test_several_blocks_may_follow_one_repository(run, repository):
+    block = COREFILE.format(url=repository.url, port="{port}").replace("{{1}}", "{1}")
+    origins = ("one.test.", "two.test.", "three.test.", "four.test.")
+    repository.commit({f"zones/{origin}zone": text() for origin in origins})
+    server = run(Zonewright, corefile="".join(block.replace(".:{port}", f"{one}:{{port}}") for one in origins))
+    for number in range(81, 84):
+        repository.commit({f"zones/{origin}zone": text(f"192.0.2.{number}") for origin in origins})
+        for origin in origins:
+            wait_address(server, origin, f"192.0.2.{number}")
+    assert "refs/zonewright/candidate" not in server.new_log
+    assert "No such file" not in server.new_log
