@@ -451,7 +451,8 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         let mark = self.writer.mark();
         let mut written = Ok(());
         for rdata in rrset.rdatas() {
-            written = self.writer.record(section, owner, rrset.rtype, rrset.ttl, rdata);
+            let ttl = self.version.ttl_of(node, rrset, rdata);
+            written = self.writer.record(section, owner, rrset.rtype, ttl, rdata);
             if written.is_err() {
                 break;
             }

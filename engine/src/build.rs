@@ -156,7 +156,10 @@ impl<'a> Builder<'a> {
             }
             _ => {}
         }
-        if let Some(odd) = of_type.iter().find(|record| record.ttl != first.ttl) {
+        // RRSIGs are no RRset (RFC 4035 section 2.2).
+        if first.rtype != rrtype::RRSIG
+            && let Some(odd) = of_type.iter().find(|record| record.ttl != first.ttl)
+        {
             let what =
                 format!("TTL {} differs from {} of the RRset's first record, which is taken", odd.ttl, first.ttl);
             self.report(odd, "ttl-differs", Severity::Warning, &what);

@@ -578,7 +578,7 @@ impl SignedVersion {
         let owner = self.version.name_of(node);
         for rrset in self.version.rrsets_of(node) {
             for rdata in rrset.rdatas() {
-                each(owner, rrset.rtype, rrset.ttl, rdata);
+                each(owner, rrset.rtype, self.version.ttl_of(node, &rrset, rdata), rdata);
             }
         }
         if self.plan.is_none() {

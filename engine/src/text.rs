@@ -34,7 +34,7 @@ pub fn of_version(version: &Version) -> Vec<u8> {
     for node in 0..version.nodes().len() {
         for rrset in version.rrsets_of(node).filter(|rrset| rrset.rtype != rrtype::SOA) {
             for rdata in rrset.rdatas() {
-                line(version.name_of(node), rrset.rtype, rrset.ttl, rdata, &mut out);
+                line(version.name_of(node), rrset.rtype, version.ttl_of(node, &rrset, rdata), rdata, &mut out);
             }
         }
     }

@@ -233,6 +233,16 @@ impl Version {
         entries.get(at).map(|entry| self.rrset(start + at, entry))
     }
 
+    /// The TTL of one record of a node's RRset: an RRSIG has that of the RRset it covers (RFC 4034 section 3).
+    #[must_use]
+    pub fn ttl_of(&self, node: usize, rrset: &RRset<'_>, rdata: &[u8]) -> u32 {
+        if rrset.rtype != rrtype::RRSIG {
+            return rrset.ttl;
+        }
+        let covered = rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets));
+        self.rrset_at(node, covered).map_or(rrset.ttl, |covered| covered.ttl)
+    }
+
     /// The numbers of the RRsets of a node.
     #[must_use]
     pub fn rrset_range(&self, index: usize) -> std::ops::Range<usize> {
