@@ -90,7 +90,7 @@ class Validator:
         seen = (rrset.to_text(), rrsigs.to_text())
         if seen not in self.known:
             try:
-                dns.dnssec.validate(rrset, rrsigs, self.keys, now=self.now)
+                dns.dnssec.validate(*self._as_signed(rrset, rrsigs), self.keys, now=self.now)
             except dns.dnssec.ValidationFailure as error:
                 raise BogusError(f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)}: {error}") from error
             self.known.add(seen)
@@ -99,6 +99,15 @@ class Validator:
             if self._labels(rrset.name) > rrsig.labels:
                 need(rrset not in self.proofs, "an NSEC from a wildcard proves nothing")
                 self.wildcards.append((rrset.name, Name(rrset.name.labels[-rrsig.labels - 1 :])))
+
+    @staticmethod
+    def _as_signed(rrset: dns.rrset.RRset, rrsigs: dns.rrset.RRset) -> tuple[dns.rrset.RRset, dns.rrset.RRset]:
+        """Both under the wildcard's own name where an asterisk label was made by one, which dnspython refuses."""
+        labels = rrsigs[0].labels
+        if not rrset.name.is_wild() or len(rrset.name.labels) - 2 <= labels:
+            return rrset, rrsigs
+        owner = dns.name.from_text("*", Name(rrset.name.labels[-labels - 1 :]))
+        return dns.rrset.from_rdata_list(owner, rrset.ttl, rrset), dns.rrset.from_rdata_list(owner, rrsigs.ttl, rrsigs)
 
     @staticmethod
     def _labels(name: Name) -> int:

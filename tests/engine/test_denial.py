@@ -1,13 +1,19 @@
 """Proofs of absence: RFC 4035 appendix B on its own zone, and every answer of generated zones judged by a validator."""
 
+import subprocess
+from pathlib import Path
+
+import dns.dnssec
 import dns.message
 import dns.name
 import dns.rrset
 import pytest
 
-from tests.engine.asking import NOW, query, serve_signed, signing_key, text
+from engine import Block, Clock, Responder, ZoneSlot
+from tests.engine.asking import NOW, build, query, serve_signed, signed, signing_key, text
 from tools import odd_zone
 from tools.proofs import BogusError, Validator
+from tools.servers import program, trust_anchors
 
 # RFC 4035 appendix A without its DNSSEC records: ours replace them.
 RFC4035 = """\
@@ -236,3 +242,57 @@ def test_every_answer_of_a_generated_zone_is_proven(seed):
             judge(octets)
         except BogusError as error:
             pytest.fail(f"{qname} {qtype}: {error}\n{dns.message.from_wire(octets)}\n{odd_zone.text(zone)}")
+
+
+@pytest.fixture
+def loopback():
+    """Our engine on a UDP port: zones' text in, an address for real clients out."""
+    responder = Responder(Clock())
+    listener = responder.bind("127.0.0.1", 0)
+
+    def start(text: str, origin: str) -> tuple[str, int]:
+        now = Clock().now()
+        version = signed(build(text, origin), inception=now - 3600, expiration=now + 86400)
+        slot = ZoneSlot(version.version.origin)
+        slot.publish(version)
+        responder.route([Block(1, [listener], [slot.origin], [(slot.origin, slot)])])
+        responder.start()
+        return responder.address(listener)
+
+    yield start
+    responder.stop()
+
+
+def delv(address: tuple[str, int], anchors: Path, origin: str, qname: str, qtype: str) -> str:
+    """What delv says of one question."""
+    words = [
+        program("delv") or "delv", f"@{address[0]}", "-p", str(address[1]), "-a", str(anchors), f"+root={origin}",
+        "-t", qtype, "-q", qname,
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.peer("delv")
+def test_delv_validates_a_sample(loopback, tmp_path):
+    address = loopback(RFC4035 + "al.example. 60 CNAME a.z.w.example.\nd.example. 60 DNAME w.example.\n", "example.")
+    key = validator("example.").keys[dns.name.from_text("example.")][0]
+    ds = dns.dnssec.make_ds("example.", key, "SHA256").to_text()
+    anchors = tmp_path / "anchors"
+    anchors.write_text(trust_anchors("example.", [ds]))
+    for qname, qtype, verdict in (
+        ("example.", "SOA", "fully validated"),
+        ("x.w.example.", "MX", "fully validated"),
+        ("a.z.w.example.", "MX", "fully validated"),
+        ("al.example.", "MX", "fully validated"),
+        ("q.d.example.", "MX", "fully validated"),
+        ("a.example.", "DS", "fully validated"),
+        ("ml.example.", "A", "negative response, fully validated"),
+        ("ns1.example.", "MX", "negative response, fully validated"),
+        ("y.w.example.", "A", "negative response, fully validated"),
+        ("a.z.w.example.", "AAAA", "negative response, fully validated"),
+        ("b.example.", "DS", "negative response, fully validated"),
+        ("example.", "TXT", "negative response, fully validated"),
+    ):
+        said = delv(address, anchors, "example.", qname, qtype)
+        assert f"; {verdict}" in said, f"{qname} {qtype}: {said}"
