@@ -25,6 +25,7 @@ from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
 from keys.rollover import settle
 from keys.states import Key, RecordKind
+from keys.states import Provenance as KeyProvenance
 from signer import plan as signing
 from signer.ttls import served_ttls, ttls_of
 from signer.verify import before_live
@@ -261,18 +262,24 @@ class Publisher:
         if content is not None and content.version is None:
             zone.findings = content.findings
             zone.file = content.file or zone.file
-            return Outcome(zone, findings=content.findings)
+            # What serves has to stay valid all the same: new signatures or a step of a key may be due with it.
+            work, content = Work(zone, resign=work.resign), None
         if content is not None:
             zone.file = content.file
         base = _base(work)
-        if base is None:
-            return Outcome(zone)
         findings = content.findings if content is not None else zone.findings
+        if base is None:
+            return Outcome(zone, findings=findings)
         try:
             return self._version(tx, work, base, findings, now)
         except (EngineError, KeysError, ValueError) as error:
             log.exception("%s: held", zone.key)
-            return self._held(zone, (*findings, finding(zone.file, "not-publishable", str(error))))
+            findings = (*findings, finding(zone.file, "not-publishable", str(error)))
+            if content is not None:
+                zone.findings = findings
+            # Content waits for other content; signatures and keys don't wait, or what serves would run out.
+            is_due = content is None or work.resign
+            return Outcome(zone, findings=findings, retry=Work(zone, resign=work.resign) if is_due else None)
 
     @staticmethod
     def _held(zone: Zone, findings: tuple[Finding, ...]) -> Outcome:
@@ -470,9 +477,14 @@ def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> i
 
 def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:
     """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus."""
-    if zone.policy is None and any(key.is_published(RecordKind.DS) for key in keys):
+    if zone.policy is None and any(_has_ds(key) for key in keys):
         return DEFAULT
     return zone.policy
+
+
+def _has_ds(key: Key) -> bool:
+    """Whether the parent may have its DS: we asked for it, or the key had a life before it came here."""
+    return key.is_published(RecordKind.DS) or key.provenance is KeyProvenance.IMPORTED
 
 
 def _base(work: Work) -> Version | None:

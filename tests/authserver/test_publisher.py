@@ -6,8 +6,8 @@ import pytest
 
 from authserver.publisher import Content, Publisher, Work, Zone, ZoneKey
 from authserver.state import State
-from engine import Clock, Version, ZoneSlot, name_from_text, read_zone
-from keys import store
+from engine import Clock, Version, ZoneSlot, key_tag, name_from_text, read_zone
+from keys import custody, private, store
 from keys.policy import DEFAULT
 from zones import history
 from zones.check import finding
@@ -44,6 +44,11 @@ def state(tmp_path):
 @pytest.fixture
 def publisher(state, clock):
     return Publisher(state, clock)
+
+
+def imported_key(zone):
+    pkcs8, dnskey = private.generate(13)
+    return custody.ImportedKey(zone.key.origin, dnskey, key_tag(dnskey), pkcs8, {}, (), "Kexample.private")
 
 
 def publish(publisher, zone, **facts):
@@ -236,6 +241,42 @@ def test_dnssec_taken_away_after_the_parent_was_asked_for_a_ds_keeps_it_signed(p
     assert again.live.signed.is_signed
     with state.reader() as tx:
         assert len(store.load(tx, *again.key)) == 1
+
+
+def test_dnssec_taken_away_from_a_zone_with_imported_keys_keeps_it_signed(publisher):
+    # Their DS was at the parent before they came here, whatever we asked for.
+    zone = new_zone()
+    publisher.adopt(zone.key, [imported_key(zone)])
+    publish(publisher, zone)
+    zone.policy = None
+    publisher.run([Work(zone, resign=True)])
+    assert zone.live.signed.is_signed
+
+
+def test_signing_anew_is_done_though_new_content_is_held(publisher):
+    zone = new_zone()
+    publish(publisher, zone)
+    reason = finding("db.example", "bad-address", "no", line=3)
+    (outcome,) = publisher.run([Work(zone, Content(None, (reason,), "", "db.example"), resign=True)])
+    assert outcome.live is zone.live
+    assert zone.live.serial == 8
+    assert zone.findings == (reason,)
+    assert zone.identity == "7-2-"
+
+
+def test_signing_anew_that_fails_is_tried_again(publisher):
+    zone = new_zone()
+    publish(publisher, zone)
+    handles, publisher.handles = publisher.handles, {}
+    with publisher.state.transaction() as tx:
+        tx.execute("UPDATE key_private SET octets = x'00'")
+    (outcome,) = publisher.run([Work(zone, resign=True)])
+    assert outcome.live is None
+    assert outcome.retry == Work(zone, resign=True)
+    publisher.handles = handles
+    (outcome,) = publisher.run([outcome.retry])
+    assert outcome.live is zone.live
+    assert not zone.is_held
 
 
 def test_packs_that_nothing_names_are_deleted(publisher, state, tmp_path):
