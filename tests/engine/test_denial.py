@@ -275,7 +275,8 @@ def delv(address: tuple[str, int], anchors: Path, origin: str, qname: str, qtype
 
 @pytest.mark.peer("delv")
 def test_delv_validates_a_sample(loopback, tmp_path):
-    address = loopback(RFC4035 + "al.example. 60 CNAME a.z.w.example.\nd.example. 60 DNAME w.example.\n", "example.")
+    """No DNAME is among it: delv asks for those again by TCP, which is not served here."""
+    address = loopback(RFC4035 + "al.example. 60 CNAME a.z.w.example.\n", "example.")
     key = validator("example.").keys[dns.name.from_text("example.")][0]
     ds = dns.dnssec.make_ds("example.", key, "SHA256").to_text()
     anchors = tmp_path / "anchors"
@@ -285,7 +286,6 @@ def test_delv_validates_a_sample(loopback, tmp_path):
         ("x.w.example.", "MX", "fully validated"),
         ("a.z.w.example.", "MX", "fully validated"),
         ("al.example.", "MX", "fully validated"),
-        ("q.d.example.", "MX", "fully validated"),
         ("a.example.", "DS", "fully validated"),
         ("ml.example.", "A", "negative response, fully validated"),
         ("ns1.example.", "MX", "negative response, fully validated"),
