@@ -458,6 +458,7 @@ impl SignedVersion {
         while self.verified() < self.total && self.made() >= self.total {
             let node = self.verify_cursor.fetch_add(1, Memory::AcqRel);
             if node >= self.version.nodes().len() {
+                self.recount_verified();
                 self.verify_cursor.store(0, Memory::Release);
                 continue;
             }
@@ -469,6 +470,13 @@ impl SignedVersion {
             }
         }
         Ok(self.verified() >= self.total)
+    }
+
+    /// Count again what is verified: a signature that two versions share may have been verified for the other one.
+    fn recount_verified(&self) {
+        let filled = self.slots.iter().flatten().filter_map(Slot::get);
+        let verified = filled.filter(|signature| signature.verified.load(Memory::Acquire)).count();
+        self.verified.store(verified, Memory::Release);
     }
 
     /// Verify every signature of a unit, as it would be answered.

@@ -59,3 +59,13 @@ def test_a_large_zone_is_transferred_whole(serve):
     expected = {(owner.lower(), rtype) for owner, _, rtype, _ in make_zone.records(ORIGIN, 50_000)}
     got = {tuple(line.split()[:3:2]) for line in zone_records(zone)}
     assert got == expected
+
+
+def test_a_change_before_the_first_version_is_sealed_is_sealed_itself(serve, tmp_path):
+    """Two open versions share signatures for a while; what is verified for the one counts for the other."""
+    server = serve(ORIGIN, 3000)
+    file = tmp_path / f"{ORIGIN}zone"
+    file.write_text(file.read_text() + f'early.{ORIGIN} 60 IN TXT "early"\n')
+    wait_until(lambda: server.texts("early." + ORIGIN, "TXT"), 10, "the change is live")
+    wait_until(lambda: f"serial {server.serial(ORIGIN)} is sealed" in server.new_log, 15, "sealed\n" + server.new_log)
+    assert server.transfer(ORIGIN).get_rdataset("early." + ORIGIN, "TXT")
