@@ -13,6 +13,7 @@ import logging
 import os
 import pwd
 import random
+import resource
 import signal
 import sqlite3
 import sys
@@ -39,7 +40,7 @@ from authserver.plugins.transfer import rule_of
 from authserver.publisher import Zone
 from authserver.query import Query, Response
 from authserver.schedule import Action, Schedule
-from authserver.sockets import DeclinedQueries, NotifyTarget, Streams, notify
+from authserver.sockets import DeclinedQueries, NotifyTarget, StreamLimits, Streams, notify
 from authserver.state import State, default_directory
 from authserver.telemetry import zone_metrics
 from authserver.watch import Watch, Watcher
@@ -96,7 +97,7 @@ class Server:
         self.clock = clock
         self.responder = Responder(clock)
         self.schedule = Schedule(clock)
-        self.streams = Streams(self.responder, self._dispatch)
+        self.streams = Streams(self.responder, self._dispatch, StreamLimits(connections=room_for_connections()))
         self.listeners = Listeners(self.responder, self.streams, options.threads)
         self.declined = DeclinedQueries(self.responder, self._dispatch)
         self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
@@ -462,6 +463,16 @@ def _account(user: str) -> pwd.struct_passwd:
         return pwd.getpwnam(user)
     except KeyError:
         raise StartError(BAD_CONFIGURATION, f"user {user} does not exist") from None
+
+
+def room_for_connections() -> int:
+    """How many TCP connections there may be: never all descriptors, or clients could keep the state from being written.
+
+    As many descriptors as the process may have are asked for first.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return StreamLimits().connections if most == resource.RLIM_INFINITY else min(StreamLimits().connections, most // 2)
 
 
 def drop_privileges(user: str | None) -> None:

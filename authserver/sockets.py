@@ -32,6 +32,7 @@ Answer = bytes | AsyncIterator[bytes] | None
 Dispatcher = Callable[[Declined], Awaitable[Answer]]
 
 BACKLOG = 1024
+ACCEPTED_AT_ONCE = 32
 SWEEP_S = 1.0
 HEADER_OCTETS = 12
 UDP_IN_FLIGHT = 1024
@@ -66,7 +67,9 @@ class Streams:
     async def listen(self, listener: int, bound: socket.socket) -> None:
         """Serve queries that come by this bound socket as the engine's listener of that number."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Connection(self, listener), sock=bound, backlog=BACKLOG)
+        # asyncio accepts that many before it asks whether there is room, and logs as many errors if there is none.
+        server = await loop.create_server(lambda: Connection(self, listener), sock=bound, backlog=ACCEPTED_AT_ONCE)
+        bound.listen(BACKLOG)
         self._servers[listener] = server
 
     async def close(self, listener: int) -> None:
@@ -112,6 +115,7 @@ class Streams:
         if not idle:
             return False
         idlest = min(idle, key=lambda connection: connection.active_at)
+        self.connections.discard(idlest)  # it is gone a moment later, and must not count as closed twice
         idlest.abort()
         return True
 

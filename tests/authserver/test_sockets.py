@@ -158,3 +158,23 @@ def test_junk_ends_the_connection():
         writer.close()
 
     talk(body)
+
+
+def test_many_connections_at_once_stay_within_the_limit():
+    async def body(streams, port):
+        most = 0
+        writers = []
+        for _ in range(4):
+            opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(50)))
+            writers += [writer for _, writer in opened]
+            await asyncio.sleep(0.05)
+            alive = sum(1 for reader, _ in opened if not reader.at_eof() and reader.exception() is None)
+            most = max(most, sum(streams._clients.values()), alive)
+        assert most <= 20
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(framed(QUERY))
+        assert await read(reader) == QUERY.upper()
+        for one in [writer, *writers]:
+            one.close()
+
+    talk(body, connections=20)
