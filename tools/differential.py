@@ -181,7 +181,7 @@ def wildcard_glue(case: Case) -> set[str]:
 
 @rule("glue-as-courtesy")
 def glue_as_courtesy(case: Case) -> set[str]:
-    """Knot DNS gives glue as the addresses of what an answer points to."""
+    """The peers give glue as the addresses of what an answer points to."""
     more = case.theirs.additional - case.ours.additional
     is_more = case.ours.aa and bool(more) and not case.ours.additional - case.theirs.additional
     return {"additional"} if is_more and {owner_and_type(line)[1] for line in more} <= {"A", "AAAA"} else set()
