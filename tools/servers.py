@@ -465,6 +465,7 @@ class Knot(Peer):
     udp-workers: 1
     tcp-workers: 1
     background-workers: 1
+    tcp-io-timeout: 20000
 log:
   - target: stderr
     any: info
