@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from keys.errors import KeysError
 from keys.policy import DEFAULT
 from keys.states import Goal, Key
 from signer import plan as signing
+from signer.denial import denials_of
 from signer.ttls import served_ttls
 from zones import history
 
@@ -300,9 +302,13 @@ class StoredFacts:
                 return {"text": version.to_text().decode()}
             if "signatures" not in images:
                 raise ControlError(f"{key}: serial {version.serial} was not sealed; start the server to seal it")
-            signed = SignedVersion(version, signing.signing_plan(keys, handles, DEFAULT, self._now))
-            signed.restore(self._state.read_pack(images["signatures"]))
-            return {"text": signed.to_text().decode()}
+            signatures = self._state.read_pack(images["signatures"])
+            for denial in denials_of(version):
+                plan = signing.signing_plan(keys, handles, replace(DEFAULT, denial=denial), self._now)
+                signed = SignedVersion(version, plan)
+                if signed.restore(signatures):
+                    return {"text": signed.to_text().decode()}
+            raise ControlError(f"{key}: serial {version.serial}: its signatures are not those of its keys")
         except EngineError as error:
             raise ControlError(f"{key}: {error}") from error
 

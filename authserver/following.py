@@ -190,6 +190,7 @@ class Follower(ABC):
 
     def _claim(self, origin: bytes) -> Zone:
         zone = self.world.registry.claim(origin, self.name, self.site.policy_of(origin), self.site.view)
+        zone.presigned = self.site.source.presigned
         self.zones[origin] = zone
         return zone
 

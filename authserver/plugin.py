@@ -39,6 +39,7 @@ from authserver.schema import (
     Word,
     Zone,
 )
+from keys.policy import Denial
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -184,6 +185,7 @@ class Signing:
 
     origins: tuple[bytes, ...]
     policy: str | None
+    denial: Denial
     key_files: tuple[Path, ...]
     place: Place
 
@@ -202,7 +204,8 @@ class Source:
     """Where zones come from, for the server to read and to watch.
 
     `origins` are the zones a file is read for, or those that may be found in a directory or repository.
-    `reload` is the seconds between looks at it, 0 for none. `options` is the plugin's own frozen data.
+    `reload` is the seconds between looks at it, 0 for none. `presigned` says what becomes of zones that come with
+    signatures or proofs that are wrong: a warning, or they are held. `options` is the plugin's own frozen data.
     """
 
     plugin: str
@@ -212,6 +215,7 @@ class Source:
     reload: float
     place: Place
     falls_through: bool = False
+    presigned: Literal["warn", "hold"] = "warn"
     options: Any = None
 
 

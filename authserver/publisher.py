@@ -15,7 +15,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from authserver.errors import StateError
 from authserver.state import PackRef, State
@@ -27,8 +27,9 @@ from keys.rollover import settle
 from keys.states import Key, RecordKind
 from keys.states import Provenance as KeyProvenance
 from signer import plan as signing
+from signer.denial import NSEC3PARAM
 from signer.ttls import served_ttls, ttls_of
-from signer.verify import before_live
+from signer.verify import before_live, presigned
 from zones import history
 from zones.check import Finding, finding, from_engine, held
 from zones.serial import published_serial
@@ -86,6 +87,8 @@ class Zone:
     sealed: Live | None = None
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
+    presigned: Literal["warn", "hold"] = "warn"
+    """What becomes of content that brings wrong signatures along."""
 
     @property
     def is_held(self) -> bool:
@@ -301,7 +304,9 @@ class Publisher:
         prepared = self._prepare(base, keys, policy, serials.when_changed, now)
         if work.content is not None or prepared.is_held:
             findings = (*findings, *from_engine(prepared.findings))
-        if prepared.is_held:
+        brought = presigned(SignedVersion(base), zone.presigned, now) if policy is None and work.content else ()
+        findings = (*findings, *brought)
+        if prepared.is_held or held(brought):
             return self._held(zone, findings)
         digest = prepared.version.content_digest
         if last is not None and not resign and digest == last.content_digest:
@@ -440,7 +445,7 @@ class Publisher:
         if last.provenance is not None:
             zone.file = last.provenance.file
         if policy is None and was_signed:
-            zone.source = version.without([DNSKEY, CDS, CDNSKEY])
+            zone.source = version.without([DNSKEY, CDS, CDNSKEY, NSEC3PARAM])
         if (policy is not None) != was_signed or (last.sealed_at is not None and restored < signed.slots):
             # It was transferred with signatures that are gone or too old: these make another serial.
             return Work(zone, resign=True)

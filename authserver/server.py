@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -524,10 +524,14 @@ def _sites(configuration: Configuration) -> list[Site]:
 
 
 def _policies(block: Block) -> Callable[[bytes], Policy | None]:
-    origins = [origin for signing in block.offered(SIGNING) for origin in signing.origins]
+    policies = [
+        (origin, replace(DEFAULT, denial=signing.denial))
+        for signing in block.offered(SIGNING)
+        for origin in signing.origins
+    ]
 
     def policy_of(origin: bytes) -> Policy | None:
-        return DEFAULT if any(is_at_or_below(origin, one) for one in origins) else None
+        return next((policy for one, policy in policies if is_at_or_below(origin, one)), None)
 
     return policy_of
 

@@ -4,13 +4,26 @@ The defaults are BIND's `dnssec-policy default` (one CSK, algorithm 13, unlimite
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from keys.errors import PolicyError
 
 _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
 _MAX_DURATION: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """How absence is proved: NSEC, NSEC3 (RFC 5155) or compact (RFC 9824); all but `kind` belongs to NSEC3.
+
+    RFC 9276 section 3.1 wants no additional iterations and no salt, and so do the defaults.
+    """
+
+    kind: Literal["nsec", "nsec3", "compact"] = "nsec"
+    opt_out: bool = False
+    iterations: int = 0
+    salt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +42,12 @@ class Policy:
     refresh: int = 5 * _DAY
     jitter: int = 12 * _HOUR
     inception_offset: int = _HOUR
+    denial: Denial = Denial()
 
     def __post_init__(self) -> None:
         for field in self.__slots__[2:]:
             value = getattr(self, field)
-            if not 0 <= value <= _MAX_DURATION:
+            if isinstance(value, int) and not 0 <= value <= _MAX_DURATION:
                 raise PolicyError(self.name, f"{field} {value} is not between 0 and {_MAX_DURATION}")
         # A signature made now must not be due for renewal now: jitter shortens it by up to `jitter`.
         if self.refresh >= self.validity - self.jitter:

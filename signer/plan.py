@@ -1,6 +1,6 @@
 """What is signed, by which keys, for how long: the apex records a version gets, and its signing plan.
 
-The plan is decided here and repeated by the engine, which makes the denial chain (NSEC) and the signatures.
+The plan is decided here and repeated by the engine, which makes the denial chain and the signatures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from keys.ds import cdnskey_rdatas, cds_rdatas
 from keys.errors import KeySetError, PrivateKeyError
 from keys.policy import Policy
 from keys.states import Goal, Key, RecordKind
+from signer.denial import NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas, to_engine
 from signer.sources import unsigned
 from zones import check
 from zones.check import Finding
@@ -59,7 +60,7 @@ def prepare_unsigned(version: Version, serial: int) -> PreparedZone:
 
 
 def apex_edits(version: Version, keys: Sequence[Key], policy: Policy, serial: int, now: int) -> list[Edit]:
-    """SOA with the published serial, the DNSKEY RRset in force, CDS and CDNSKEY if they are due, else none."""
+    """SOA with the published serial, the DNSKEY RRset in force, CDS and CDNSKEY if they are due, NSEC3PARAM if due."""
     del now  # What is due by now is already in the keys' states.
     origin = version.origin
     published = sorted({key.dnskey for key in keys if key.is_published(RecordKind.DNSKEY)})
@@ -68,6 +69,7 @@ def apex_edits(version: Version, keys: Sequence[Key], policy: Policy, serial: in
         (origin, DNSKEY, policy.dnskey_ttl, published),
         (origin, CDS, policy.dnskey_ttl, cds_rdatas(keys)),
         (origin, CDNSKEY, policy.dnskey_ttl, cdnskey_rdatas(keys)),
+        (origin, NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas(policy.denial)),
     ]
 
 
@@ -100,6 +102,7 @@ def signing_plan(keys: Sequence[Key], handles: Mapping[str, SigningKey], policy:
         expiration=now + policy.validity,
         jitter=policy.jitter,
         carry_until=now + policy.refresh,
+        denial=to_engine(policy.denial),
     )
 
 

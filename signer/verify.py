@@ -1,10 +1,11 @@
 """The verification before a version goes live and before it is sealed; a failure is a finding that holds it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from engine import EngineError, SignatureError, SignedVersion, name_to_text
 from zones import check
-from zones.check import Finding
+from zones.check import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,17 @@ class Verdict:
 def before_live(signed: SignedVersion) -> Verdict:
     """Denial structure, apex RRsets, the first signature of each key; to be asked before every publish."""
     return Verdict(tuple(check.from_engine(signed.check())))
+
+
+def presigned(signed: SignedVersion, policy: Literal["warn", "hold"], now: int) -> tuple[Finding, ...]:
+    """What is wrong with signatures and proofs that a zone brings along; errors when the policy holds such zones.
+
+    Nothing is found in a version that we sign or that is not signed at all. Looked at when content comes: a signature
+    that expires while it is served is not seen here.
+    """
+    severity: Severity = "error" if policy == "hold" else "warning"
+    file = name_to_text(signed.version.origin)
+    return tuple(Finding(file, 0, 0, one.rule, severity, one.message) for one in signed.check_presigned(now))
 
 
 def before_sealed(signed: SignedVersion, budget_us: int) -> Verdict:

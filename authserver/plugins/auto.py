@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from authserver.backend import ZoneHandler, ZoneTable
 from authserver.plugin import (
@@ -34,6 +34,7 @@ URL: Final = Argument("URL", Word("the URL of a git repository, or an absolute p
 WORD: Final = Argument("NAME", Word())
 FILE: Final = Argument("FILE", PathKind())
 REWRITE: Final = Argument("POLICY", Choice(("hold", "follow")))
+PRESIGNED: Final = Argument("POLICY", Choice(("warn", "hold")))
 RELOAD: Final = Argument("DURATION", Duration(or_zero=True))
 EVERY: Final = Argument("DURATION", Duration(minimum=1))
 ANYTHING: Final = Argument("WORDS", Word(), optional=True, repeat=True)
@@ -45,6 +46,7 @@ SCHEMA: Final = Schema(
     properties={
         "directory": Schema(arguments=(DIRECTORY, REGEXP, TEMPLATE), once=True),
         "reload": Schema(arguments=(RELOAD,), once=True),
+        "presigned": Schema(arguments=(PRESIGNED,), once=True),
         "upstream": Schema(arguments=(ANYTHING,), ignored="CoreDNS ignores it too"),
         "git": Schema(
             arguments=(URL,),
@@ -120,6 +122,7 @@ def _directory(build: Build, settings: Settings, directory: Settings, options: A
         origins=build.zones(settings.all(ZONE)),
         reload=reload.one(RELOAD) if reload is not None else DEFAULT_RELOAD,
         place=settings.place,
+        presigned=_presigned(settings),
         options=options,
     )
 
@@ -133,8 +136,14 @@ def _git(build: Build, settings: Settings, repository: Settings, options: AutoOp
         origins=build.zones(settings.all(ZONE)),
         reload=every.one(EVERY) if every is not None else DEFAULT_RELOAD,
         place=repository.place,
+        presigned=_presigned(settings),
         options=AutoOptions(options.table, options.naming, _remote(build, settings, repository)),
     )
+
+
+def _presigned(settings: Settings) -> Literal["warn", "hold"]:
+    line = settings.property("presigned")
+    return "hold" if line is not None and line.one(PRESIGNED) == "hold" else "warn"
 
 
 def _remote(build: Build, settings: Settings, repository: Settings) -> GitRemote:

@@ -11,6 +11,7 @@ from authserver.plugin import (
     ZONES,
     Argument,
     Build,
+    Choice,
     Duration,
     Handler,
     Link,
@@ -24,6 +25,7 @@ from authserver.plugin import (
 
 FILE: Final = Argument("DBFILE", PathKind())
 ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
+PRESIGNED: Final = Argument("POLICY", Choice(("warn", "hold")))
 RELOAD: Final = Argument("DURATION", Duration(or_zero=True))
 ANYTHING: Final = Argument("WORDS", Word(), optional=True, repeat=True)
 DEFAULT_RELOAD: Final = 60.0
@@ -32,6 +34,7 @@ SCHEMA: Final = Schema(
     arguments=(FILE, ZONE),
     properties={
         "reload": Schema(arguments=(RELOAD,), once=True),
+        "presigned": Schema(arguments=(PRESIGNED,), once=True),
         "reload_by_mtime": Schema(ignored="content decides whether a zone changed, never a time or a serial"),
         "fallthrough": Schema(arguments=(ZONE,), once=True),
         "upstream": Schema(arguments=(ANYTHING,), ignored="CoreDNS ignores it too"),
@@ -64,6 +67,7 @@ def _one(build: Build, settings: Settings) -> Link:
     below = settings.property("fallthrough")
     falls_through = build.zones(below.all(ZONE)) if below is not None else ()
     reload = settings.property("reload")
+    presigned = settings.property("presigned")
     roots = build.block.offered(ROOT)
     table = ZoneTable(origins)
     build.offer(ZONES, table)
@@ -76,6 +80,7 @@ def _one(build: Build, settings: Settings) -> Link:
             origins=origins,
             reload=reload.one(RELOAD) if reload is not None else DEFAULT_RELOAD,
             place=settings.place,
+            presigned="hold" if presigned is not None and presigned.one(PRESIGNED) == "hold" else "warn",
             falls_through=below is not None,
             options=FileOptions(table, roots[-1] if roots else None),
         ),

@@ -138,9 +138,17 @@ CASES = {
     ),
     "referral to a signed zone": (
         ("mc.a.example.", "MX"),
-        "NOERROR\nAUTHORITY\na.example. 3600 NS ns1.a.example.\na.example. 3600 NS ns2.a.example."
-        "\na.example. 3600 DS 58470 5 1 3079f1593ebad6dc121e202a8b766a6a4837206c\na.example. 3600 RRSIG DS"
-        "\nADDITIONAL\nns1.a.example. 3600 A 192.0.2.5\nns2.a.example. 3600 A 192.0.2.6",
+        """\
+        NOERROR
+        AUTHORITY
+        a.example. 3600 NS ns1.a.example.
+        a.example. 3600 NS ns2.a.example.
+        a.example. 3600 DS 58470 5 1 3079f1593ebad6dc121e202a8b766a6a4837206c
+        a.example. 3600 RRSIG DS
+        ADDITIONAL
+        ns1.a.example. 3600 A 192.0.2.5
+        ns2.a.example. 3600 A 192.0.2.6
+        """,
     ),
     "the owner of an NSEC3 does not exist (7.2.8)": (
         ("35mthgpgcu1qg68fab165klnsnk3dpvl.example.", "NSEC3"),
@@ -152,8 +160,12 @@ CASES = {
     ),
     "its address is answered": (
         ("2t7b4g4vsa5smi47k61mv5bv1a22bojr.example.", "A"),
-        "NOERROR AA\nANSWER\n2t7b4g4vsa5smi47k61mv5bv1a22bojr.example. 3600 A 192.0.2.127\n"
-        "2t7b4g4vsa5smi47k61mv5bv1a22bojr.example. 3600 RRSIG A",
+        """\
+        NOERROR AA
+        ANSWER
+        2t7b4g4vsa5smi47k61mv5bv1a22bojr.example. 3600 A 192.0.2.127
+        2t7b4g4vsa5smi47k61mv5bv1a22bojr.example. 3600 RRSIG A
+        """,
     ),
     "and so are its signatures, not those of the NSEC3": (
         ("2t7b4g4vsa5smi47k61mv5bv1a22bojr.example.", "RRSIG"),
