@@ -200,6 +200,24 @@ def verify_signature(dnskey: bytes, owner: bytes, rtype: int, ttl: int, rdatas: 
     """Whether RRSIG rdata is a correct signature by this DNSKEY over the RRset (times are not looked at)."""
 
 @final
+class Denial:
+    """How absence is proved."""
+
+    def __new__(
+        cls,
+        kind: Literal["nsec", "nsec3", "compact"] = "nsec",
+        *,
+        opt_out: bool = False,
+        iterations: int = 0,
+        salt: bytes | None = None,
+    ) -> Denial:
+        """NSEC; NSEC3 (RFC 5155), with opt-out, iterations and salt if asked; or compact (RFC 9824).
+
+        A version signed with NSEC3 has the NSEC3PARAM of these parameters at its apex, or its check fails. Raises
+        ValueError for parameters of NSEC3 with another kind, and for a salt over 255 octets.
+        """
+
+@final
 class SigningPlan:
     """How a version is signed: keys and roles, validity; what `signer` decided."""
 
@@ -211,12 +229,13 @@ class SigningPlan:
         expiration: int,
         jitter: int = 0,
         carry_until: int = 0,
+        denial: Denial | None = None,
     ) -> SigningPlan:
         """`keys` are (key, signs the apex DNSKEY/CDS/CDNSKEY RRsets, signs everything else).
 
         A signature's expiration is `expiration` minus a part of `jitter` that depends on owner and type alone. A
         signature of the previous version is carried over if octets, TTL and key are the same and it expires
-        after `carry_until`.
+        after `carry_until`. Without `denial` it is NSEC.
         """
     @property
     def inception(self) -> int: ...
@@ -252,6 +271,9 @@ class SignedVersion:
     def check(self) -> list[Diagnostic]:
         """The verification before a version goes live, by a code path of its own: denial chain complete and exact,
         apex RRsets there, every key in the DNSKEY RRset, first signature of each key right. Empty is good."""
+    def check_presigned(self, now: int) -> list[Diagnostic]:
+        """What is wrong at `now` with signatures and proofs that the zone brought along, all as warnings; empty for a
+        version with a plan and for one without signatures. Verifies at most some ten thousand signatures."""
     def make(self, budget_us: int) -> bool:
         """Make missing signatures for about `budget_us`; True when none is missing. One caller at a time."""
     def verify(self, budget_us: int) -> bool:
@@ -267,9 +289,10 @@ class SignedVersion:
         """Fill slots from what `signatures()` wrote, where key, RRset and validity fit; how many. They count as made,
         not as verified. Raises ImageError."""
     def rrset(self, owner: bytes, rtype: int) -> tuple[int, list[bytes]] | None:
-        """As Version.rrset, but NSEC (47) and RRSIG (46) are also there as they are answered; made if need be."""
+        """As Version.rrset, but NSEC (47), NSEC3 (50) and RRSIG (46) are also there as they are answered or, for NSEC3 and
+        its RRSIG, transferred; made if need be."""
     def to_text(self) -> bytes:
-        """The zone as a master file with all its NSEC and RRSIG records; makes what is missing."""
+        """The zone as a master file with all its NSEC or NSEC3 and RRSIG records; makes what is missing."""
     def transfer(self, query: bytes, position: int = 0, size: int = 65535) -> tuple[bytes, int]:
         """One AXFR message (RFC 5936) answering `query` from `position`, and the next position, -1 after the last.
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use zonewright_engine::build::build;
 use zonewright_engine::clock::Clock;
 use zonewright_engine::crypto::SigningKey;
+use zonewright_engine::denial::Choice;
 use zonewright_engine::message::Query;
 use zonewright_engine::name::Name;
 use zonewright_engine::responder::{BlockParts, ZoneSlot};
@@ -206,7 +207,7 @@ fn slot(origin: &str, content: Option<(&str, Option<Arc<Plan>>)>) -> (Name, Arc<
 
 fn plan() -> Arc<Plan> {
     let key = SigningKey::from_pkcs8(&[&PKCS8_HEAD[..], &SEED[..]].concat(), &DNSKEY).expect("a key");
-    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0]).expect("a plan"))
+    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0], Choice::Nsec).expect("a plan"))
 }
 
 /// The signed zone with an RRset that fits in no datagram, and one that fits only without proofs.

@@ -4,7 +4,9 @@
 //! has DO and the zone has them. What does not fit sets TC; only ADDITIONAL is left out in silence, glue excepted
 //! (RFC 9471).
 
-use crate::denial;
+mod proof;
+
+use crate::denial::Denial;
 use crate::message::{Full, Query, Section, Writer, flag, rcode, rrtype};
 use crate::name;
 use crate::rdata;
@@ -50,9 +52,13 @@ pub struct Answer<'z, 'w, 'o> {
     /// Places of the denial chain written so far.
     denied: [usize; MOST_ALIASES + 4],
     denials: usize,
-    /// Nodes whose NSEC proves that names of aliases made by wildcards do not exist; not written yet.
+    /// Places of the chain that prove that names of aliases made by wildcards do not exist; not written yet.
     owed: [usize; MOST_ALIASES + 1],
     debts: usize,
+    /// The client takes NXDOMAIN with a compact proof (RFC 9824 section 5.1).
+    compact_ok: bool,
+    /// A name that does not exist has the hash of one that does: there is no proof (RFC 5155 section 7.2.9).
+    collided: bool,
     /// Nodes whose addresses are in ADDITIONAL.
     added: [usize; 16],
     additions: usize,
@@ -122,12 +128,20 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             denials: 0,
             owed: [0; MOST_ALIASES + 1],
             debts: 0,
+            compact_ok: query.edns.is_some_and(|edns| edns.compact_ok),
+            collided: false,
             added: [0; 16],
             additions: 0,
             aliases: Vec::new(),
             dnames: Vec::new(),
         };
-        if answer.write().is_err() {
+        let start = answer.writer.mark();
+        let written = answer.write();
+        if answer.collided {
+            answer.writer.roll_back(start);
+            return rcode::SERVFAIL;
+        }
+        if written.is_err() {
             answer.writer.set_flags(flag::TC);
         }
         answer.rcode
@@ -177,6 +191,8 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             Some(node) => (node, true),
             None => (self.version.closest_encloser(lower), false),
         };
+        // The owner of an NSEC3 does not exist, unless it is a name of its own (RFC 5155 section 7.2.8); it is below the apex.
+        let (node, exact) = if self.version.is_hidden(node) { (0, false) } else { (node, exact) };
         let flags = self.version.node(node).map_or(0, |node| node.flags);
         if flags & is::OCCLUDED != 0 {
             return self.above(node);
@@ -228,13 +244,15 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         if self.qtype == rrtype::ANY {
             return self.any(node, encloser).map(|()| Next::Done);
         }
-        if let Some(rrset) = self.version.rrset_at(node, self.qtype) {
+        if !self.is_proof_type()
+            && let Some(rrset) = self.version.rrset_at(node, self.qtype)
+        {
             self.rrset(Section::Answer, None, node, &rrset)?;
             self.expansion(encloser)?;
             self.additional(&rrset);
             return Ok(Next::Done);
         }
-        if self.zone.plan().is_some() && matches!(self.qtype, rrtype::NSEC | rrtype::RRSIG) && self.made(node)? {
+        if self.is_proof_type() && self.proof_type(node)? {
             self.expansion(encloser)?;
             return Ok(Next::Done);
         }
@@ -260,7 +278,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
 
     /// One RRset for ANY (RFC 8482 section 4.1).
     fn any(&mut self, node: usize, encloser: Option<usize>) -> Result<(), Full> {
-        let first = self.version.rrsets_of(node).find(|rrset| rrset.rtype != rrtype::RRSIG);
+        let first = self.version.rrsets_of(node).find(|rrset| !is_proof(rrset.rtype));
         match first {
             Some(rrset) => {
                 self.rrset(Section::Answer, None, node, &rrset)?;
@@ -268,22 +286,6 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             }
             None => self.no_data(node, encloser),
         }
-    }
-
-    /// NSEC or RRSIG asked for by name, where they are made and not stored.
-    fn made(&mut self, node: usize) -> Result<bool, Full> {
-        if self.qtype == rrtype::NSEC {
-            let Some(place) = self.zone.chain_place(node) else { return Ok(false) };
-            let owner = self.owner;
-            self.nsec(Section::Answer, place, owner.wire())?;
-            return Ok(true);
-        }
-        let Some((ttl, rdatas)) = self.zone.rrset(node, rrtype::RRSIG) else { return Ok(false) };
-        let mark = self.writer.mark();
-        let mut rdatas = rdatas.iter();
-        let written = rdatas
-            .try_for_each(|rdata| self.writer.record(Section::Answer, self.owner.wire(), rrtype::RRSIG, ttl, rdata));
-        self.undo(mark, written).map(|()| true)
     }
 
     /// RFC 6672 section 3.1: the DNAME and the CNAME made from it.
@@ -325,35 +327,23 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         }
         match self.version.rrset_at(cut, rrtype::DS) {
             Some(ds) => self.rrset(Section::Authority, Some(cut), cut, &ds),
-            None => self.denial_at(cut),
+            None => self.deny_delegation(cut),
         }
     }
 
-    /// RFC 2308 section 2.2; the proof is that of RFC 4035 section 3.1.3.1 and, for a wildcard, 3.1.3.4.
+    /// RFC 2308 section 2.2.
     fn no_data(&mut self, node: usize, encloser: Option<usize>) -> Result<(), Full> {
         self.negative_soa()?;
-        if !self.proofs {
-            return Ok(());
-        }
-        self.denial_at(node)?;
-        self.expansion(encloser)
+        if self.proofs { self.deny_type(node, encloser) } else { Ok(()) }
     }
 
-    /// RFC 2308 section 2.1; RFC 4035 section 3.1.3.2: no such name, and no wildcard that could stand for it.
+    /// RFC 2308 section 2.1.
     fn name_error(&mut self, encloser: usize) -> Result<(), Full> {
-        self.rcode = rcode::NXDOMAIN;
+        // RFC 9824 sections 3.1 and 5.1: to those who do not say otherwise, a name that is claimed to exist.
+        let is_claimed = self.proofs && self.zone.is_compact() && !self.compact_ok;
+        self.rcode = if is_claimed { rcode::NOERROR } else { rcode::NXDOMAIN };
         self.negative_soa()?;
-        if !self.proofs {
-            return Ok(());
-        }
-        self.denial_of_name(encloser)?;
-        let mut wildcard = NameBuffer::of(name::ROOT);
-        if wildcard.set(&[b"\x01*", self.version.name_of(encloser)]) {
-            let wildcard = NameBuffer::lower(wildcard.wire());
-            let before = self.version.predecessor(wildcard.wire(), encloser);
-            self.denial_at(before)?;
-        }
-        Ok(())
+        if self.proofs { self.deny_name(encloser) } else { Ok(()) }
     }
 
     /// The SOA with the TTL of negative answers (RFC 2308 section 3).
@@ -362,72 +352,6 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         self.settle()?;
         let shown = soa.with_ttl(self.version.negative_ttl());
         self.rrset(Section::Authority, Some(0), 0, &shown)
-    }
-
-    // ------------------------------------------------------------------ proofs
-
-    /// RFC 4035 section 3.1.3.3: a wildcard answered, so the name itself does not exist.
-    fn expansion(&mut self, encloser: Option<usize>) -> Result<(), Full> {
-        self.settle()?;
-        match encloser {
-            Some(encloser) if self.proofs => self.denial_of_name(encloser),
-            _ => Ok(()),
-        }
-    }
-
-    /// The same for an alias made by a wildcard: its proof has to wait until the answer section is whole.
-    fn owe_expansion(&mut self, encloser: Option<usize>) {
-        if let Some(encloser) = encloser
-            && self.proofs
-            && let Some(owed) = self.owed.get_mut(self.debts)
-        {
-            *owed = self.version.predecessor(self.lower.wire(), encloser);
-            self.debts += 1;
-        }
-    }
-
-    /// Write the proofs that aliases left, ahead of all else in the authority section.
-    fn settle(&mut self) -> Result<(), Full> {
-        let (owed, debts) = (self.owed, std::mem::take(&mut self.debts));
-        owed.iter().take(debts).try_for_each(|node| self.denial_at(*node))
-    }
-
-    fn denial_of_name(&mut self, encloser: usize) -> Result<(), Full> {
-        let lower = self.lower;
-        let before = self.version.predecessor(lower.wire(), encloser);
-        self.denial_at(before)
-    }
-
-    /// The NSEC at this node or, where it has none, the last one before it, once an answer.
-    fn denial_at(&mut self, node: usize) -> Result<(), Full> {
-        let Some(place) = self.version.node(node).map(|node| node.chain as usize) else { return Ok(()) };
-        if self.denied.iter().take(self.denials).any(|denied| *denied == place) {
-            return Ok(());
-        }
-        if let Some(slot) = self.denied.get_mut(self.denials) {
-            *slot = place;
-            self.denials += 1;
-        }
-        let owner = self.version.chain().get(place).map_or(0, |node| *node as usize);
-        self.nsec(Section::Authority, place, self.version.name_of(owner))
-    }
-
-    fn nsec(&mut self, section: Section, place: usize, owner: &[u8]) -> Result<(), Full> {
-        let node = self.version.chain().get(place).map_or(0, |node| *node as usize);
-        if self.zone.plan().is_none() {
-            return match self.version.rrset_at(node, rrtype::NSEC) {
-                Some(rrset) => self.rrset(section, Some(node), node, &rrset),
-                None => Ok(()),
-            };
-        }
-        let mark = self.writer.mark();
-        let mut rdata = Vec::with_capacity(300);
-        denial::nsec_rdata(self.version, place, &mut rdata);
-        let ttl = self.version.negative_ttl();
-        let written = self.writer.record(section, owner, rrtype::NSEC, ttl, &rdata).and_then(|()| {
-            if self.proofs { self.signatures(section, owner, Unit::Denial(place), ttl) } else { Ok(()) }
-        });
-        self.undo(mark, written)
     }
 
     fn undo(&mut self, mark: crate::message::Mark, written: Result<(), Full>) -> Result<(), Full> {
@@ -444,15 +368,15 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         let asked = self.owner;
         let owner = at.map_or(asked.wire(), |node| self.version.name_of(node));
         let mark = self.writer.mark();
-        let mut written = Ok(());
-        for rdata in rrset.rdatas() {
-            written = self.writer.record(section, owner, rrset.rtype, rrset.ttl, rdata);
-            if written.is_err() {
-                break;
-            }
-        }
+        let mut rdatas = rrset.rdatas();
+        let mut written =
+            rdatas.try_for_each(|rdata| self.writer.record(section, owner, rrset.rtype, rrset.ttl, rdata));
         if written.is_ok() && self.proofs {
-            written = self.signatures(section, owner, Unit::RRset(node, rrset.index), rrset.ttl);
+            written = if at.is_none() && self.is_claimed(node) {
+                self.signed_now(section, rrset)
+            } else {
+                self.signatures(section, owner, Unit::RRset(node, rrset.index), rrset.ttl)
+            };
         }
         self.undo(mark, written)
     }
@@ -478,7 +402,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         }
         if let Unit::RRset(node, index) = unit {
             let rtype = self.version.rrset_number(index).map_or(0, |rrset| rrset.rtype);
-            for (_, rdata) in presigned_signatures(self.version, node, rtype) {
+            for rdata in presigned_signatures(self.version, node, rtype) {
                 self.writer.record(section, owner, rrtype::RRSIG, ttl, rdata)?;
             }
         }
@@ -550,4 +474,9 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         }
         false
     }
+}
+
+/// Types that say something of the zone's other records, and have no answer of their own kind.
+fn is_proof(rtype: u16) -> bool {
+    matches!(rtype, rrtype::RRSIG | rrtype::NSEC | rrtype::NSEC3)
 }

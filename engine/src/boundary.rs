@@ -18,11 +18,13 @@ use pyo3::types::PyBytes;
 
 use crate::clock;
 use crate::crypto;
+use crate::denial;
 use crate::diff;
 use crate::finding;
 use crate::image;
 use crate::message;
 use crate::name::{self, Name};
+use crate::nsec3;
 use crate::rdata;
 use crate::responder::{self, Arrival, BlockParts, Outcome, Transport};
 use crate::serve;
@@ -434,22 +436,48 @@ fn verify_signature(
 }
 
 #[pyclass(frozen, module = "engine._native")]
+struct Denial(denial::Choice);
+
+#[pymethods]
+impl Denial {
+    #[new]
+    #[pyo3(signature = (kind = "nsec", *, opt_out = false, iterations = 0, salt = None))]
+    fn new(kind: &str, opt_out: bool, iterations: u16, salt: Option<&[u8]>) -> PyResult<Self> {
+        let salt = salt.unwrap_or_default();
+        if kind != "nsec3" && (opt_out || iterations > 0 || !salt.is_empty()) {
+            return Err(PyValueError::new_err("opt-out, iterations and salt belong to nsec3 alone"));
+        }
+        if salt.len() > 255 {
+            return Err(PyValueError::new_err(format!("a salt of {} octets; 255 are the most", salt.len())));
+        }
+        match kind {
+            "nsec" => Ok(Self(denial::Choice::Nsec)),
+            "compact" => Ok(Self(denial::Choice::Compact)),
+            "nsec3" => Ok(Self(denial::Choice::Nsec3(nsec3::Params { iterations, salt: salt.into(), opt_out }))),
+            _ => Err(PyValueError::new_err(format!("{kind}: not nsec, nsec3 or compact"))),
+        }
+    }
+}
+
+#[pyclass(frozen, module = "engine._native")]
 struct SigningPlan(Arc<signed::Plan>);
 
 #[pymethods]
 impl SigningPlan {
     #[new]
-    #[pyo3(signature = (keys, *, inception, expiration, jitter = 0, carry_until = 0))]
+    #[pyo3(signature = (keys, *, inception, expiration, jitter = 0, carry_until = 0, denial = None))]
     fn new(
         keys: Vec<(PyRef<'_, SigningKey>, bool, bool)>,
         inception: u32,
         expiration: u32,
         jitter: u32,
         carry_until: u32,
+        denial: Option<&Denial>,
     ) -> PyResult<Self> {
         let keys = keys.into_iter().map(|(key, keys, zone)| (Arc::clone(&key.0), keys, zone)).collect();
-        let plan =
-            signed::Plan::new(keys, [inception, expiration, jitter, carry_until]).map_err(SignatureError::new_err)?;
+        let denial = denial.map_or(denial::Choice::Nsec, |denial| denial.0.clone());
+        let plan = signed::Plan::new(keys, [inception, expiration, jitter, carry_until], denial)
+            .map_err(SignatureError::new_err)?;
         Ok(Self(Arc::new(plan)))
     }
 
@@ -516,6 +544,10 @@ impl SignedVersion {
         diagnostics(&py.detach(|| verify::check(&self.0)))
     }
 
+    fn check_presigned(&self, py: Python<'_>, now: i64) -> Vec<Diagnostic> {
+        diagnostics(&py.detach(|| verify::check_presigned(&self.0, now)))
+    }
+
     fn make(&self, py: Python<'_>, budget_us: u64) -> bool {
         py.detach(|| self.0.make(Duration::from_micros(budget_us)))
     }
@@ -543,8 +575,8 @@ impl SignedVersion {
     }
 
     fn rrset<'py>(&self, py: Python<'py>, owner: &[u8], rtype: u16) -> PyResult<Option<PyRRset<'py>>> {
-        let Some(node) = self.0.version().find(&name::lower(&wire(owner)?)) else { return Ok(None) };
-        let rrset = py.detach(|| self.0.rrset(node, rtype));
+        let owner = name::lower(&wire(owner)?);
+        let rrset = py.detach(|| self.0.rrset(&owner, rtype));
         Ok(rrset.map(|rrset| to_py_rrset(py, rrset)))
     }
 
@@ -956,7 +988,7 @@ fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Block, Clock, Declined, Diagnostic, Difference, Effects, QueryHead, Records, Responder, SignedVersion,
+        Block, Clock, Declined, Denial, Diagnostic, Difference, Effects, QueryHead, Records, Responder, SignedVersion,
         SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag, name_from_text, name_to_text,
         parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
     };

@@ -142,6 +142,12 @@ fn fingerprint(signed: &SignedVersion) -> [u8; 32] {
         sha.update(key.key.dnskey());
         sha.update(&[u8::from(key.signs_keys), u8::from(key.signs_zone)]);
     }
+    // Units are numbered by the chain: those of another one do not fit.
+    if let Some(chain) = signed.denial().hashed() {
+        sha.update(&chain.params.iterations.to_be_bytes());
+        sha.update(&[chain.params.flags()]);
+        sha.update(&chain.params.salt);
+    }
     sha.finish()
 }
 

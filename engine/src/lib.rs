@@ -13,6 +13,7 @@ pub mod finding;
 pub mod image;
 pub mod message;
 pub mod name;
+pub mod nsec3;
 pub mod rdata;
 pub mod responder;
 pub mod serve;

@@ -33,6 +33,8 @@ pub mod rrtype {
     pub const NSEC3PARAM: u16 = 51;
     pub const CDS: u16 = 59;
     pub const CDNSKEY: u16 = 60;
+    /// Says in compact denial that a name does not exist; never asked for (RFC 9824).
+    pub const NXNAME: u16 = 128;
     pub const TSIG: u16 = 250;
     pub const IXFR: u16 = 251;
     pub const AXFR: u16 = 252;
@@ -95,6 +97,8 @@ pub struct Edns<'a> {
     pub version: u8,
     /// DO (RFC 3225).
     pub dnssec_ok: bool,
+    /// CO: a compact answer may say NXDOMAIN (RFC 9824 section 5.1).
+    pub compact_ok: bool,
     /// The options as they came.
     pub options: &'a [u8],
 }
@@ -216,7 +220,13 @@ impl<'a> Query<'a> {
         let options = self.octets.get(head.rdata..head.end)?;
         check_options(options)?;
         let [_, version, flags, _] = head.ttl.to_be_bytes();
-        self.edns = Some(Edns { size: head.class.max(512), version, dnssec_ok: flags & 0x80 != 0, options });
+        self.edns = Some(Edns {
+            size: head.class.max(512),
+            version,
+            dnssec_ok: flags & 0x80 != 0,
+            compact_ok: flags & 0x40 != 0,
+            options,
+        });
         Some(())
     }
 }
@@ -551,7 +561,8 @@ impl<'a> Writer<'a> {
         let [s0, s1] = opt.size.to_be_bytes();
         let extended = u8::try_from(opt.rcode >> 4).unwrap_or(0);
         let [l0, l1] = u16::try_from(opt.options_len()).map_err(|_| Full)?.to_be_bytes();
-        self.put(&[0, 0, 41, s0, s1, extended, 0, if opt.dnssec_ok { 0x80 } else { 0 }, 0, l0, l1])?;
+        let flags = if opt.dnssec_ok { 0x80 } else { 0 } | if opt.compact_ok { 0x40 } else { 0 };
+        self.put(&[0, 0, 41, s0, s1, extended, 0, flags, 0, l0, l1])?;
         if let Some((code, text)) = opt.error {
             let length = u16::try_from(2 + text.len()).map_err(|_| Full)?;
             self.put(&[0, 15])?;
@@ -572,6 +583,8 @@ pub struct Opt<'a> {
     pub size: u16,
     /// DO, copied from the query (RFC 3225 section 3).
     pub dnssec_ok: bool,
+    /// CO, set by a server that answers compactly (RFC 9824 section 5.1).
+    pub compact_ok: bool,
     /// The whole response code; its high bits go here.
     pub rcode: u16,
     /// An extended error and its text (RFC 8914).

@@ -27,6 +27,8 @@ use crate::udp::Wake;
 const NOTAUTH: u16 = 9;
 /// EDE 14, Not Ready (RFC 8914 section 4.15).
 const NOT_READY: u16 = 14;
+/// Extended error "Invalid Query Type" (RFC 9824 section 9).
+const INVALID_QUERY_TYPE: u16 = 30;
 
 /// Where a zone's published version stands.
 pub struct ZoneSlot {
@@ -412,7 +414,9 @@ impl Responder {
     ) -> Outcome {
         let limit = size_limit(query, arrival.transport).min(out.len());
         if let Some(code) = refused_by_form(query, arrival.transport) {
-            return without_records(query, code, None, out, limit);
+            // RFC 9824 section 3.5: a type that is never asked for.
+            let error = (query.qtype == rrtype::NXNAME && code == rcode::FORMERR).then_some(INVALID_QUERY_TYPE);
+            return without_records(query, code, error, out, limit);
         }
         let lower = NameBuffer::lower(query.qname);
         let routes = self.routes.load();
@@ -457,7 +461,13 @@ fn from_slot(slot: &ZoneSlot, query: &Query<'_>, out: &mut [u8], limit: usize) -
     let Some(signed) = current.as_ref() else {
         return without_records(query, rcode::SERVFAIL, Some(NOT_READY), out, limit);
     };
-    let mut opt = query.edns.map(|edns| Opt { size: UDP_SIZE, dnssec_ok: edns.dnssec_ok, rcode: 0, error: None });
+    let mut opt = query.edns.map(|edns| Opt {
+        size: UDP_SIZE,
+        dnssec_ok: edns.dnssec_ok,
+        compact_ok: edns.compact_ok && signed.is_compact(),
+        rcode: 0,
+        error: None,
+    });
     let reserve = opt.as_ref().map_or(0, Opt::len);
     let Ok(mut writer) = Writer::answering(query, out, limit, reserve) else { return Outcome::Silent };
     let code = if query.qtype == rrtype::IXFR {
@@ -506,7 +516,7 @@ fn refused_by_form(query: &Query<'_>, transport: Transport) -> Option<u16> {
     }
     match query.qtype {
         // Pseudo-types never stand in a question (RFC 6891 section 6.1.1, RFC 8945 section 5.1, RFC 2930 section 2).
-        0 | rrtype::OPT | 249 | rrtype::TSIG => Some(rcode::FORMERR),
+        0 | rrtype::OPT | rrtype::NXNAME | 249 | rrtype::TSIG => Some(rcode::FORMERR),
         rrtype::MAILA | rrtype::MAILB => Some(rcode::NOTIMP),
         // RFC 5936 section 4.2: AXFR by UDP is not defined.
         rrtype::AXFR if transport == Transport::Udp => Some(rcode::FORMERR),
@@ -539,6 +549,7 @@ fn without_records(query: &Query<'_>, code: u16, error: Option<u16>, out: &mut [
     let opt = query.edns.map(|edns| Opt {
         size: UDP_SIZE,
         dnssec_ok: edns.dnssec_ok,
+        compact_ok: false,
         rcode: code,
         error: error.map(|number| (number, "")),
     });

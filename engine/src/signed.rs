@@ -12,9 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::crypto::{PublicKey, SigningKey};
-use crate::denial;
+use crate::denial::{self, Choice, Denial};
 use crate::message::rrtype;
 use crate::name;
+use crate::nsec3;
 use crate::rdata;
 use crate::verify;
 use crate::version::{RRset, Version, is};
@@ -53,6 +54,8 @@ pub struct Plan {
     pub jitter: u32,
     /// Signatures of the version before are kept if they expire after this.
     pub carry_until: u32,
+    /// How absence is proved.
+    pub denial: Choice,
 }
 
 impl Plan {
@@ -60,7 +63,7 @@ impl Plan {
     ///
     /// # Errors
     /// A key's public part is unusable.
-    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4]) -> Result<Self, String> {
+    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4], denial: Choice) -> Result<Self, String> {
         let [inception, expiration, jitter, carry_until] = times;
         let keys = keys
             .into_iter()
@@ -69,7 +72,7 @@ impl Plan {
                 Ok(PlanKey { key, signs_keys, signs_zone, public })
             })
             .collect::<Result<Vec<_>, String>>()?;
-        Ok(Self { keys, inception, expiration, jitter, carry_until })
+        Ok(Self { keys, inception, expiration, jitter, carry_until, denial })
     }
 }
 
@@ -80,7 +83,7 @@ type Slot = OnceLock<Arc<Signature>>;
 pub enum Unit {
     /// An RRset, by node and number.
     RRset(usize, usize),
-    /// The NSEC of a place in the denial chain.
+    /// The NSEC or NSEC3 of a place in the denial chain.
     Denial(usize),
 }
 
@@ -91,6 +94,7 @@ pub type SignatureHead = [u8; 18];
 pub struct SignedVersion {
     version: Arc<Version>,
     plan: Option<Arc<Plan>>,
+    denial: Denial,
     /// Slots of each key, by unit number: RRsets, then places in the chain.
     slots: Vec<Vec<Slot>>,
     signer: Vec<u8>,
@@ -116,7 +120,11 @@ impl SignedVersion {
     /// A version to publish; signatures of `previous` that still fit are carried over.
     #[must_use]
     pub fn new(version: Arc<Version>, plan: Option<Arc<Plan>>, previous: Option<&Self>) -> Self {
-        let units = version.rrset_count() + version.chain().len();
+        let denial = match &plan {
+            Some(plan) => Denial::of(&version, &plan.denial),
+            None => Denial::stored(&version),
+        };
+        let units = version.rrset_count() + denial.hashed().map_or(version.chain().len(), nsec3::Chain::len);
         let apex = version.rrset_range(0).len();
         let slots = plan.iter().flat_map(|plan| &plan.keys).map(|key| {
             let count = if key.signs_zone { units } else { apex };
@@ -128,6 +136,7 @@ impl SignedVersion {
             presigned: plan.is_none() && version.rrset_at(0, rrtype::RRSIG).is_some(),
             version,
             plan,
+            denial,
             total: 0,
             made: AtomicUsize::new(0),
             verified: AtomicUsize::new(0),
@@ -159,6 +168,30 @@ impl SignedVersion {
     #[must_use]
     pub fn has_proofs(&self) -> bool {
         self.plan.is_some() || self.presigned
+    }
+
+    /// How it proves absence.
+    #[must_use]
+    pub fn denial(&self) -> &Denial {
+        &self.denial
+    }
+
+    /// Whether it answers compactly (RFC 9824).
+    #[must_use]
+    pub fn is_compact(&self) -> bool {
+        matches!(self.denial, Denial::Compact)
+    }
+
+    /// The type its chain is made of.
+    #[must_use]
+    pub fn denial_rtype(&self) -> u16 {
+        if self.denial.hashed().is_some() { rrtype::NSEC3 } else { rrtype::NSEC }
+    }
+
+    /// Places in the denial chain.
+    #[must_use]
+    pub fn chain_len(&self) -> usize {
+        self.denial.hashed().map_or(self.version.chain().len(), nsec3::Chain::len)
     }
 
     /// Signatures it will have.
@@ -209,6 +242,9 @@ impl SignedVersion {
     /// The node's own place in the denial chain.
     #[must_use]
     pub fn chain_place(&self, node: usize) -> Option<usize> {
+        if let Some(chain) = self.denial.hashed() {
+            return chain.place_of(&self.version, node);
+        }
         let place = self.version.node(node)?.chain as usize;
         (self.version.chain().get(place).copied() == u32::try_from(node).ok()).then_some(place)
     }
@@ -219,7 +255,7 @@ impl SignedVersion {
         }
         let zone_keys = self.keys().iter().filter(|key| key.signs_zone).count();
         let key_keys = self.keys().iter().filter(|key| key.signs_keys).count();
-        let mut total = zone_keys * self.version.chain().len();
+        let mut total = zone_keys * self.chain_len();
         for node in 0..self.version.nodes().len() {
             let flags = self.version.node(node).map_or(0, |node| node.flags);
             for rtype in self.version.rtypes_of(node).filter(|rtype| is_signed(flags, *rtype)) {
@@ -239,14 +275,37 @@ impl SignedVersion {
     fn node_of(&self, unit: Unit) -> usize {
         match unit {
             Unit::RRset(node, _) => node,
-            Unit::Denial(place) => self.version.chain().get(place).map_or(0, |node| *node as usize),
+            Unit::Denial(place) => match &self.denial {
+                Denial::Nsec3(chain) => chain.node_at(place),
+                Denial::Nsec | Denial::Compact => self.version.chain().get(place).map_or(0, |node| *node as usize),
+            },
         }
+    }
+
+    /// The owner of what a unit covers, in lower case.
+    fn owner_of(&self, unit: Unit) -> Vec<u8> {
+        match (unit, self.denial.hashed()) {
+            (Unit::Denial(place), Some(chain)) => {
+                nsec3::owner(&chain.hash_at(place), &self.signer).map_or_else(Vec::new, |owner| owner.wire().to_vec())
+            }
+            _ => name::lower(self.version.name_of(self.node_of(unit))),
+        }
+    }
+
+    /// RRSIG's labels field (RFC 4034 section 3.1.3): neither the root nor a leftmost asterisk counts.
+    fn labels_of(&self, unit: Unit) -> usize {
+        if matches!(unit, Unit::Denial(_)) && self.denial.hashed().is_some() {
+            return 1 + name::label_count(&self.signer);
+        }
+        let owner = self.version.name_of(self.node_of(unit));
+        name::label_count(owner) - usize::from(name::is_wildcard(owner))
     }
 
     fn rtype_and_ttl(&self, unit: Unit) -> (u16, u32) {
         match unit {
             Unit::RRset(_, index) => self.version.rrset_number(index).map_or((0, 0), |rrset| (rrset.rtype, rrset.ttl)),
-            Unit::Denial(_) => (rrtype::NSEC, self.version.negative_ttl()),
+            // RFC 9077 section 3.
+            Unit::Denial(_) => (self.denial_rtype(), self.version.negative_ttl()),
         }
     }
 
@@ -279,24 +338,35 @@ impl SignedVersion {
                 continue;
             }
             if let Some(signature) = self.signature(number, key, unit) {
-                let head = self.head(key, unit, rtype, ttl, signature.inception, signature.expiration);
+                let head = head(key, self.labels_of(unit), rtype, ttl, [signature.inception, signature.expiration]);
                 each(&head, &self.signer, &signature.octets)?;
             }
         }
         Ok(())
     }
 
-    fn head(&self, key: &PlanKey, unit: Unit, rtype: u16, ttl: u32, inception: u32, expiration: u32) -> SignatureHead {
-        let owner = self.version.name_of(self.node_of(unit));
-        // RFC 4034 section 3.1.3: neither the root nor a leftmost asterisk counts.
+    /// Sign an RRset that is made for one answer by each key that signs the zone: the owner is in lower case, and is meant
+    /// as it stands, a wildcard or not.
+    ///
+    /// # Errors
+    /// What `each` says.
+    pub fn sign_now<E>(
+        &self,
+        owner: &[u8],
+        rtype: u16,
+        ttl: u32,
+        rdatas: &[&[u8]],
+        mut each: impl FnMut(&SignatureHead, &[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let labels = name::label_count(owner) - usize::from(name::is_wildcard(owner));
-        let [t0, t1] = rtype.to_be_bytes();
-        let [o0, o1, o2, o3] = ttl.to_be_bytes();
-        let [e0, e1, e2, e3] = expiration.to_be_bytes();
-        let [i0, i1, i2, i3] = inception.to_be_bytes();
-        let [k0, k1] = key.key.key_tag().to_be_bytes();
-        let labels = u8::try_from(labels).unwrap_or(127);
-        [t0, t1, key.key.algorithm(), labels, o0, o1, o2, o3, e0, e1, e2, e3, i0, i1, i2, i3, k0, k1]
+        let (inception, expiration) = self.validity(owner, rtype);
+        let rdatas = rdatas.iter().map(|rdata| rdata.to_vec()).collect();
+        let data = UnitData { owner: owner.to_vec(), rtype, ttl, rdatas };
+        for key in self.keys().iter().filter(|key| key.signs_zone) {
+            let head = head(key, labels, rtype, ttl, [inception, expiration]);
+            each(&head, &self.signer, &self.sign_data(key, &head, &data))?;
+        }
+        Ok(())
     }
 
     fn signature(&self, number: usize, key: &PlanKey, unit: Unit) -> Option<&Signature> {
@@ -317,29 +387,30 @@ impl SignedVersion {
     }
 
     fn sign(&self, key: &PlanKey, unit: Unit) -> Signature {
-        let (inception, expiration) = self.validity(unit);
         let data = self.data(unit);
-        let head = self.head(key, unit, data.rtype, data.ttl, inception, expiration);
-        let mut message = Vec::with_capacity(512);
-        message.extend_from_slice(&head);
-        message.extend_from_slice(&self.signer);
-        for rdata in &data.rdatas {
-            canonical_record(&data, rdata, &mut message);
-        }
-        let octets = key.key.sign(&message).into_boxed_slice();
+        let (inception, expiration) = self.validity(&data.owner, data.rtype);
+        let head = head(key, self.labels_of(unit), data.rtype, data.ttl, [inception, expiration]);
+        let octets = self.sign_data(key, &head, &data).into_boxed_slice();
         Signature { inception, expiration, octets, verified: AtomicBool::new(false) }
     }
 
-    fn validity(&self, unit: Unit) -> (u32, u32) {
+    fn sign_data(&self, key: &PlanKey, head: &SignatureHead, data: &UnitData) -> Vec<u8> {
+        let mut message = Vec::with_capacity(512);
+        message.extend_from_slice(head);
+        message.extend_from_slice(&self.signer);
+        for rdata in &data.rdatas {
+            canonical_record(data, rdata, &mut message);
+        }
+        key.key.sign(&message)
+    }
+
+    fn validity(&self, owner: &[u8], rtype: u16) -> (u32, u32) {
         let Some(plan) = &self.plan else { return (0, 0) };
-        let (rtype, _) = self.rtype_and_ttl(unit);
-        let owner = self.version.name_of(self.node_of(unit));
         let early = if plan.jitter == 0 { 0 } else { spread(owner, rtype) % plan.jitter };
         (plan.inception, plan.expiration.saturating_sub(early))
     }
 
     fn data(&self, unit: Unit) -> UnitData {
-        let owner = name::lower(self.version.name_of(self.node_of(unit)));
         let (rtype, ttl) = self.rtype_and_ttl(unit);
         let rdatas = match unit {
             Unit::RRset(_, index) => self
@@ -347,13 +418,20 @@ impl SignedVersion {
                 .rrset_number(index)
                 .map(|rrset| rrset.rdatas().map(<[u8]>::to_vec).collect())
                 .unwrap_or_default(),
-            Unit::Denial(place) => {
-                let mut nsec = Vec::with_capacity(64);
-                denial::nsec_rdata(&self.version, place, &mut nsec);
-                vec![nsec]
-            }
+            Unit::Denial(place) => vec![self.denial_rdata(place)],
         };
-        UnitData { owner, rtype, ttl, rdatas }
+        UnitData { owner: self.owner_of(unit), rtype, ttl, rdatas }
+    }
+
+    /// Rdata of the NSEC or NSEC3 at a place of a chain that is made here.
+    #[must_use]
+    pub fn denial_rdata(&self, place: usize) -> Vec<u8> {
+        let mut rdata = Vec::with_capacity(96);
+        match &self.denial {
+            Denial::Nsec3(chain) => chain.rdata(&self.version, place, &mut rdata),
+            Denial::Nsec | Denial::Compact => denial::nsec_rdata(&self.version, place, &mut rdata),
+        }
+        rdata
     }
 
     // ------------------------------------------------------------------ carrying over
@@ -406,10 +484,9 @@ impl SignedVersion {
     }
 
     fn same_denial(&self, place: usize, previous: &Self, old: usize) -> bool {
-        let (mut mine, mut theirs) = (Vec::with_capacity(64), Vec::with_capacity(64));
-        denial::nsec_rdata(&self.version, place, &mut mine);
-        denial::nsec_rdata(&previous.version, old, &mut theirs);
-        mine == theirs && self.version.negative_ttl() == previous.version.negative_ttl()
+        self.denial_rtype() == previous.denial_rtype()
+            && self.version.negative_ttl() == previous.version.negative_ttl()
+            && self.denial_rdata(place) == previous.denial_rdata(old)
     }
 
     fn carry_unit(&self, previous: &Self, keys: &[Option<usize>], unit: Unit, from: Unit) {
@@ -482,8 +559,8 @@ impl SignedVersion {
                 continue;
             }
             let data = self.data(unit);
-            let mut rrsig =
-                self.head(key, unit, data.rtype, data.ttl, signature.inception, signature.expiration).to_vec();
+            let validity = [signature.inception, signature.expiration];
+            let mut rrsig = head(key, self.labels_of(unit), data.rtype, data.ttl, validity).to_vec();
             rrsig.extend_from_slice(&self.signer);
             rrsig.extend_from_slice(&signature.octets);
             let rdatas: Vec<&[u8]> = data.rdatas.iter().map(Vec::as_slice).collect();
@@ -541,17 +618,43 @@ impl SignedVersion {
 
     // ------------------------------------------------------------------ reading
 
-    /// An RRset as it is answered, NSEC and RRSIG included.
+    /// An RRset as it is answered, NSEC, NSEC3 and RRSIG included, of an owner in lower case.
     #[must_use]
-    pub fn rrset(&self, node: usize, rtype: u16) -> Option<(u32, Vec<Vec<u8>>)> {
-        if self.plan.is_some() && rtype == rrtype::NSEC {
-            let data = self.data(Unit::Denial(self.chain_place(node)?));
-            return Some((data.ttl, data.rdatas));
+    pub fn rrset(&self, lower: &[u8], rtype: u16) -> Option<(u32, Vec<Vec<u8>>)> {
+        let node = self.version.find(lower);
+        if self.plan.is_some()
+            && let Some(chain) = self.denial.hashed()
+            && matches!(rtype, rrtype::NSEC3 | rrtype::RRSIG)
+            && name::parent(lower) == Some(&self.signer)
+            && let Some(place) = nsec3::from_label(lower).and_then(|hash| chain.matching(&hash))
+        {
+            return Some(self.hashed_rrset(node, place, rtype));
         }
-        if self.plan.is_some() && rtype == rrtype::RRSIG {
+        self.rrset_of(node?, rtype)
+    }
+
+    /// NSEC3 or RRSIG at an owner of an NSEC3, which may be a name of the zone's own too.
+    fn hashed_rrset(&self, node: Option<usize>, place: usize, rtype: u16) -> (u32, Vec<Vec<u8>>) {
+        let ttl = self.version.negative_ttl();
+        if rtype == rrtype::NSEC3 {
+            return (ttl, vec![self.denial_rdata(place)]);
+        }
+        let (ttl, mut rdatas) = node.and_then(|node| self.rrset_of(node, rtype)).unwrap_or((ttl, Vec::new()));
+        self.each_signature(Unit::Denial(place), |_, rrsig| rdatas.push(rrsig));
+        (ttl, rdatas)
+    }
+
+    /// An RRset of a node as it is answered, NSEC and RRSIG included.
+    #[must_use]
+    pub fn rrset_of(&self, node: usize, rtype: u16) -> Option<(u32, Vec<Vec<u8>>)> {
+        if self.plan.is_some() && rtype == self.denial_rtype() {
+            let place = self.chain_place(node).filter(|_| rtype == rrtype::NSEC)?;
+            return Some((self.version.negative_ttl(), vec![self.denial_rdata(place)]));
+        }
+        if self.has_proofs() && rtype == rrtype::RRSIG {
             let mut rdatas = Vec::new();
             let mut lowest = u32::MAX;
-            self.each_signature(node, |ttl, rrsig| {
+            self.each_rrsig(node, |ttl, rrsig| {
                 lowest = lowest.min(ttl);
                 rdatas.push(rrsig);
             });
@@ -561,36 +664,70 @@ impl SignedVersion {
         Some((rrset.ttl, rrset.rdatas().map(<[u8]>::to_vec).collect()))
     }
 
-    /// Every RRSIG rdata at a node with its TTL.
-    pub fn each_signature(&self, node: usize, mut each: impl FnMut(u32, Vec<u8>)) {
-        for unit in self.units_of_node(node) {
-            let (_, ttl) = self.rtype_and_ttl(unit);
-            let result: Result<(), std::convert::Infallible> = self.signatures_of(unit, |head, signer, octets| {
-                each(ttl, [head.as_slice(), signer, octets].concat());
-                Ok(())
-            });
-            let Ok(()) = result;
+    /// Every RRSIG rdata that a node is answered with, with its TTL; those of an NSEC3 stand at another name, in a sense.
+    pub fn each_rrsig(&self, node: usize, mut each: impl FnMut(u32, Vec<u8>)) {
+        if self.plan.is_none() {
+            for (covered, ttl, rdata) in stored_signatures(&self.version, node) {
+                if covered != rrtype::NSEC3 {
+                    each(ttl, rdata.to_vec());
+                }
+            }
+            return;
+        }
+        let is_hashed = self.denial.hashed().is_some();
+        for unit in self.units_of_node(node).filter(|unit| !is_hashed || matches!(unit, Unit::RRset(..))) {
+            self.each_signature(unit, &mut each);
         }
     }
 
-    /// Every record in canonical order, made where missing: owner, type, TTL, rdata.
+    fn each_signature(&self, unit: Unit, mut each: impl FnMut(u32, Vec<u8>)) {
+        let (_, ttl) = self.rtype_and_ttl(unit);
+        let result: Result<(), std::convert::Infallible> = self.signatures_of(unit, |head, signer, octets| {
+            each(ttl, [head.as_slice(), signer, octets].concat());
+            Ok(())
+        });
+        let Ok(()) = result;
+    }
+
+    /// Every record in order of nodes, made where missing: owner, type, TTL, rdata. What proves the absence beside a node
+    /// comes with it, an NSEC3 with its own owner.
     pub fn each_record(&self, node: usize, mut each: impl FnMut(&[u8], u16, u32, &[u8])) {
         let owner = self.version.name_of(node);
-        for rrset in self.version.rrsets_of(node) {
+        for rrset in self.version.rrsets_of(node).filter(|rrset| rrset.rtype != rrtype::RRSIG) {
             for rdata in rrset.rdatas() {
                 each(owner, rrset.rtype, rrset.ttl, rdata);
             }
         }
         if self.plan.is_none() {
+            for (_, ttl, rdata) in stored_signatures(&self.version, node) {
+                each(owner, rrtype::RRSIG, ttl, rdata);
+            }
             return;
         }
-        self.each_signature(node, |ttl, rrsig| each(owner, rrtype::RRSIG, ttl, &rrsig));
-        if let Some(place) = self.chain_place(node) {
-            let mut nsec = Vec::with_capacity(64);
-            denial::nsec_rdata(&self.version, place, &mut nsec);
-            each(owner, rrtype::NSEC, self.version.negative_ttl(), &nsec);
+        self.each_rrsig(node, |ttl, rrsig| each(owner, rrtype::RRSIG, ttl, &rrsig));
+        let Some(place) = self.chain_place(node) else { return };
+        let (rtype, ttl) = (self.denial_rtype(), self.version.negative_ttl());
+        match &self.denial {
+            Denial::Nsec3(chain) => {
+                let Some(owner) = nsec3::owner(&chain.hash_at(place), self.version.origin()) else { return };
+                each(owner.wire(), rtype, ttl, &self.denial_rdata(place));
+                self.each_signature(Unit::Denial(place), |ttl, rrsig| each(owner.wire(), rrtype::RRSIG, ttl, &rrsig));
+            }
+            Denial::Nsec | Denial::Compact => each(owner, rtype, ttl, &self.denial_rdata(place)),
         }
     }
+}
+
+/// The fixed fields of RRSIG rdata.
+fn head(key: &PlanKey, labels: usize, rtype: u16, ttl: u32, validity: [u32; 2]) -> SignatureHead {
+    let [inception, expiration] = validity;
+    let [t0, t1] = rtype.to_be_bytes();
+    let [o0, o1, o2, o3] = ttl.to_be_bytes();
+    let [e0, e1, e2, e3] = expiration.to_be_bytes();
+    let [i0, i1, i2, i3] = inception.to_be_bytes();
+    let [k0, k1] = key.key.key_tag().to_be_bytes();
+    let labels = u8::try_from(labels).unwrap_or(127);
+    [t0, t1, key.key.algorithm(), labels, o0, o1, o2, o3, e0, e1, e2, e3, i0, i1, i2, i3, k0, k1]
 }
 
 /// Types that the keys which sign keys sign (RFC 7344 section 4.1 for CDS and CDNSKEY).
@@ -601,7 +738,7 @@ fn is_key_type(node: usize, rtype: u16) -> bool {
 /// Whether an RRset at a node of these flags is signed (RFC 4035 section 2.2): what is authoritative, at a cut DS alone.
 fn is_signed(flags: u8, rtype: u16) -> bool {
     flags & is::OCCLUDED == 0
-        && !matches!(rtype, rrtype::RRSIG | rrtype::NSEC)
+        && !matches!(rtype, rrtype::RRSIG | rrtype::NSEC | rrtype::NSEC3)
         && (flags & is::CUT == 0 || rtype == rrtype::DS)
 }
 
@@ -629,15 +766,27 @@ fn spread(owner: &[u8], rtype: u16) -> u32 {
     hash
 }
 
-/// The RRsets of a node that a presigned zone's RRSIG RRset covers with type `rtype`.
+/// The RRSIG records that a presigned zone holds over the RRset of type `rtype` at a node.
 pub fn presigned_signatures<'a>(
     version: &'a Version,
     node: usize,
     rtype: u16,
-) -> impl Iterator<Item = (u32, &'a [u8])> + use<'a> {
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let rrset: Option<RRset<'a>> = version.rrset_at(node, rrtype::RRSIG);
     rrset.into_iter().flat_map(move |rrset| {
         let covered = rtype.to_be_bytes();
-        rrset.rdatas().filter(move |rdata| rdata.starts_with(&covered)).map(move |rdata| (rrset.ttl, rdata))
+        rrset.rdatas().filter(move |rdata| rdata.starts_with(&covered))
+    })
+}
+
+/// All RRSIG records that a zone holds at a node: type covered, TTL, rdata. Their TTL is that of the RRset they cover
+/// (RFC 4034 section 3), and so not one for all.
+fn stored_signatures(version: &Version, node: usize) -> impl Iterator<Item = (u16, u32, &[u8])> {
+    version.rrset_at(node, rrtype::RRSIG).into_iter().flat_map(move |rrset| {
+        rrset.rdatas().map(move |rdata| {
+            let covered = rdata.first_chunk::<2>().map_or(0, |pair| u16::from_be_bytes(*pair));
+            let ttl = version.rrset_at(node, covered).map_or(rrset.ttl, |covered| covered.ttl);
+            (covered, ttl, rdata)
+        })
     })
 }

@@ -1,6 +1,12 @@
 //! Verification of what is about to be published, by a path of its own that shares no code with signing.
 //!
-//! Rule ids: `denial-order`, `denial-gap`, `apex-rrset-missing`, `key-not-published`, `signature-wrong`.
+//! Rule ids: `denial-order`, `denial-gap`, `nsec3-wrong`, `nsec3-collision`, `nsec3-name-too-long`, `nsec3param-wrong`,
+//! `apex-rrset-missing`, `key-not-published`, `signature-wrong`.
+
+mod hashed;
+mod presigned;
+
+pub use presigned::check as check_presigned;
 
 use crate::crypto::PublicKey;
 use crate::finding::{Diagnostic, Severity};
@@ -70,7 +76,10 @@ fn as_signed(owner: &[u8], labels: usize) -> Vec<u8> {
 pub fn check(signed: &SignedVersion) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     if signed.plan().is_some() {
-        check_chain(signed.version(), &mut findings);
+        match signed.denial().hashed() {
+            Some(chain) => hashed::check(signed, chain, &mut findings),
+            None => check_chain(signed.version(), &mut findings),
+        }
         check_apex(signed, &mut findings);
         check_first_signatures(signed, &mut findings);
     }

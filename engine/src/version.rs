@@ -43,6 +43,8 @@ pub mod is {
     /// `*` stands right below it.
     pub const WILDCARD_PARENT: u8 = 16;
     pub const HAS_CNAME: u8 = 32;
+    /// Holds NSEC3 and RRSIG alone, right below the apex, and has nothing below: it does not exist (RFC 5155 section 7.2.8).
+    pub const HIDDEN: u8 = 64;
 }
 
 /// A name that exists.
@@ -270,6 +272,12 @@ impl Version {
         let before =
             inside.partition_point(|node| name::compare_canonical(self.name_at(node.name), lower) == Ordering::Less);
         closest_encloser + before
+    }
+
+    /// Whether a node is but the owner of an NSEC3 record.
+    #[must_use]
+    pub fn is_hidden(&self, index: usize) -> bool {
+        self.nodes.get(index).is_some_and(|node| node.is(is::HIDDEN))
     }
 
     /// The SOA's rdata.
@@ -749,7 +757,7 @@ impl Version {
             }
             let parent = branch.last().copied();
             let flags = self.flags_of(index, parent);
-            if flags & is::OCCLUDED == 0 && !self.range(index).is_empty() {
+            if flags & (is::OCCLUDED | is::HIDDEN) == 0 && !self.range(index).is_empty() {
                 chain.push(number);
             }
             if let (Some(parent), true) = (parent, name::is_wildcard(self.name_at(node.name)))
@@ -784,6 +792,9 @@ impl Version {
         if above & (is::CUT | is::HAS_DNAME | is::OCCLUDED) != 0 {
             flags |= is::OCCLUDED;
         }
+        if parent == Some(0) && self.holds_nsec3_alone(index) {
+            flags |= is::HIDDEN;
+        }
         for rtype in self.rtypes_of(index) {
             match rtype {
                 rrtype::NS if parent.is_some() && flags & is::OCCLUDED == 0 => flags |= is::CUT,
@@ -793,6 +804,15 @@ impl Version {
             }
         }
         flags
+    }
+
+    fn holds_nsec3_alone(&self, index: usize) -> bool {
+        let labels = |index: usize| self.nodes.get(index).map_or(0, |node| node.labels);
+        let mut types = self.rtypes_of(index).peekable();
+        types.peek().is_some_and(|rtype| *rtype == rrtype::RRSIG || *rtype == rrtype::NSEC3)
+            && self.rtypes_of(index).any(|rtype| rtype == rrtype::NSEC3)
+            && types.all(|rtype| matches!(rtype, rrtype::RRSIG | rrtype::NSEC3))
+            && labels(index + 1) <= labels(index)
     }
 
     fn reindex(&mut self) {

@@ -1,0 +1,218 @@
+//! What is wrong with the signatures and proofs that a zone brings along. All of it warns here; whether it holds the zone
+//! is the operator's policy.
+//!
+//! Rule ids: `presigned-no-key`, `presigned-algorithm`, `presigned-signature-missing`, `presigned-signature-wrong`,
+//! `presigned-expired`, `presigned-not-yet-valid`, `presigned-denial`.
+//!
+//! **Limits:** dates are looked at in every RRSIG, but of a large zone only an even sample of some ten thousand signatures
+//! is verified: at once, all of them would keep the zone from being served for minutes.
+
+use super::hashed::{bitmap_types, expected, has_rdata, types};
+use super::signature;
+use crate::crypto::PublicKey;
+use crate::denial::Denial;
+use crate::finding::{Diagnostic, Severity};
+use crate::message::rrtype;
+use crate::name;
+use crate::nsec3::Chain;
+use crate::rdata;
+use crate::signed::{SignedVersion, presigned_signatures};
+use crate::version::{RRset, Version, is};
+
+const MOST: usize = 20;
+const MOST_VERIFIED: usize = 10_000;
+
+/// What is wrong with a zone that is served with the proofs it brought; nothing is said of others.
+#[must_use]
+pub fn check(signed: &SignedVersion, now: i64) -> Vec<Diagnostic> {
+    if signed.plan().is_some() || !signed.has_proofs() {
+        return Vec::new();
+    }
+    let mut check = Check::of(signed.version(), now);
+    check.signatures();
+    match signed.denial() {
+        Denial::Nsec3(chain) => check.hashed(chain),
+        Denial::Nsec | Denial::Compact => check.chain(),
+    }
+    check.findings
+}
+
+struct Check<'a> {
+    version: &'a Version,
+    now: i64,
+    keys: Vec<PublicKey>,
+    /// Every so many-th signature is verified.
+    step: usize,
+    seen: usize,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'a> Check<'a> {
+    fn of(version: &'a Version, now: i64) -> Self {
+        let step = version.rrset_count() / 2 / MOST_VERIFIED + 1;
+        let mut check = Self { version, now, keys: Vec::new(), step, seen: 0, findings: Vec::new() };
+        let Some(dnskeys) = version.rrset_at(0, rrtype::DNSKEY) else {
+            check.report("presigned-no-key", "the zone is signed and has no DNSKEY".to_owned());
+            return check;
+        };
+        for dnskey in dnskeys.rdatas() {
+            match PublicKey::from_dnskey(dnskey) {
+                Ok(key) => check.keys.push(key),
+                Err(why) => check.report("presigned-algorithm", format!("a DNSKEY is not used: {why}")),
+            }
+        }
+        check
+    }
+
+    fn report(&mut self, rule: &'static str, message: String) {
+        if self.findings.len() < MOST {
+            self.findings.push(Diagnostic::of_zone(rule, Severity::Warning, message));
+        }
+    }
+
+    // ------------------------------------------------------------------ signatures
+
+    fn signatures(&mut self) {
+        for node in 0..self.version.nodes().len() {
+            let flags = self.version.node(node).map_or(is::OCCLUDED, |node| node.flags);
+            if flags & is::OCCLUDED != 0 {
+                continue;
+            }
+            for rrset in self.version.rrsets_of(node) {
+                let at_cut = flags & is::CUT != 0 && !matches!(rrset.rtype, rrtype::DS | rrtype::NSEC);
+                if rrset.rtype != rrtype::RRSIG && !at_cut {
+                    self.rrset(node, &rrset);
+                }
+            }
+            if self.findings.len() >= MOST {
+                return;
+            }
+        }
+    }
+
+    /// One RRset: some signature of it has to be in force and right.
+    fn rrset(&mut self, node: usize, rrset: &RRset<'_>) {
+        let what = format!("{} {}", name::to_string(self.version.name_of(node)), rdata::rtype_to_text(rrset.rtype));
+        let mut found = None;
+        let version = self.version;
+        for rrsig in presigned_signatures(version, node, rrset.rtype) {
+            found = self.one(node, rrset, rrsig);
+            if found.is_none() {
+                return;
+            }
+        }
+        match found {
+            Some((rule, why)) => self.report(rule, format!("{what}: {why}")),
+            None => self.report("presigned-signature-missing", format!("{what} is not signed")),
+        }
+    }
+
+    /// What is wrong with one signature.
+    fn one(&mut self, node: usize, rrset: &RRset<'_>, rrsig: &[u8]) -> Option<(&'static str, String)> {
+        let number =
+            |at: usize| rrsig.get(at..at + 4).and_then(|quad| quad.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let (expiration, inception) = (number(8), number(12));
+        // RFC 4034 section 3.1.5: dates are compared in serial number arithmetic.
+        let now = u32::try_from(self.now & 0xffff_ffff).unwrap_or(0);
+        if expiration.wrapping_sub(now).cast_signed() < 0 {
+            return Some((
+                "presigned-expired",
+                format!("its signature expired {} seconds ago", now.wrapping_sub(expiration)),
+            ));
+        }
+        if now.wrapping_sub(inception).cast_signed() < 0 {
+            let wait = inception.wrapping_sub(now);
+            return Some(("presigned-not-yet-valid", format!("its signature is not valid for another {wait} seconds")));
+        }
+        let tag = rrsig.get(16..18).and_then(|pair| pair.try_into().ok()).map_or(0, u16::from_be_bytes);
+        let algorithm = rrsig.get(2).copied().unwrap_or(0);
+        self.seen += 1;
+        if node != 0 && self.seen % self.step != 0 {
+            return None;
+        }
+        let mut keys = self.keys.iter().filter(|key| key.key_tag() == tag && key.algorithm() == algorithm).peekable();
+        if keys.peek().is_none() {
+            let is_unknown = !self.keys.iter().any(|key| key.algorithm() == algorithm);
+            // Of an algorithm that we can't verify nothing can be said; that was said of its key.
+            return (!is_unknown)
+                .then(|| ("presigned-no-key", format!("no DNSKEY has the tag {tag} of its signature")));
+        }
+        let owner = self.version.name_of(node);
+        let rdatas: Vec<&[u8]> = rrset.rdatas().collect();
+        let is_ours = rrsig.get(18..).is_some_and(|rest| {
+            rest.get(..self.version.origin().len()).is_some_and(|signer| name::equal(signer, self.version.origin()))
+        });
+        let is_right = is_ours && keys.any(|key| signature(key, owner, rrset.rtype, rrset.ttl, &rdatas, rrsig));
+        (!is_right).then(|| ("presigned-signature-wrong", format!("the signature by key {tag} does not verify")))
+    }
+
+    // ------------------------------------------------------------------ denial
+
+    /// Each name has an NSEC, that leads to the next one and lists its types (RFC 4035 section 2.3).
+    fn chain(&mut self) {
+        let chain = self.version.chain();
+        for (place, node) in chain.iter().enumerate() {
+            let node = *node as usize;
+            let next = chain.get(place + 1).or_else(|| chain.first()).map_or(0, |next| *next as usize);
+            let owner = self.version.name_of(node);
+            let is_right = self.version.rrset_at(node, rrtype::NSEC).is_some_and(|rrset| {
+                rrset.count == 1 && rrset.rdatas().all(|rdata| self.leads(rdata, next, &self.nsec_types(node)))
+            });
+            if !is_right {
+                let owner = name::to_string(owner);
+                self.report("presigned-denial", format!("the NSEC of {owner} is missing or not what it has to be"));
+            }
+        }
+    }
+
+    fn leads(&self, rdata: &[u8], next: usize, types: &[u16]) -> bool {
+        let Some(length) = name::length(rdata) else { return false };
+        let (named, bitmap) = rdata.split_at(length);
+        name::equal(named, self.version.name_of(next)) && bitmap_types(bitmap).as_deref() == Some(types)
+    }
+
+    fn nsec_types(&self, node: usize) -> Vec<u16> {
+        let mut listed = types(self.version, node);
+        listed.extend([rrtype::RRSIG, rrtype::NSEC]);
+        listed.sort_unstable();
+        listed.dedup();
+        listed
+    }
+
+    /// Each name has an NSEC3, that leads to the next one and lists its types (RFC 5155 section 7.1).
+    fn hashed(&mut self, chain: &Chain) {
+        let names = expected(self.version, &chain.params);
+        let mut place = 0;
+        for (label, one) in &names.by_label {
+            let stored = label_at(self.version, chain, place);
+            if stored.as_ref() == Some(label) {
+                self.stored(chain, place, label, one.node);
+                place += 1;
+            } else if !one.is_optional {
+                let owner = name::to_string(self.version.name_of(one.node));
+                self.report("presigned-denial", format!("the NSEC3 of {owner} is missing"));
+            }
+        }
+        if place < chain.len() {
+            self.report("presigned-denial", "the NSEC3 chain names more than the zone holds".to_owned());
+        }
+    }
+
+    fn stored(&mut self, chain: &Chain, place: usize, label: &[u8], node: usize) {
+        let next = if place + 1 < chain.len() { place + 1 } else { 0 };
+        let next = label_at(self.version, chain, next).unwrap_or_default();
+        let types = types(self.version, node);
+        let rrset = self.version.rrset_at(chain.node_at(place), rrtype::NSEC3);
+        let fits = |rdata: &[u8]| has_rdata(rdata, &chain.params, &next, &types);
+        if !rrset.is_some_and(|rrset| rrset.rdatas().any(fits)) {
+            let (owner, label) = (name::to_string(self.version.name_of(node)), String::from_utf8_lossy(label));
+            self.report("presigned-denial", format!("the NSEC3 of {owner} ({label}) is not what it has to be"));
+        }
+    }
+}
+
+/// The first label of a stored NSEC3, in upper case.
+fn label_at(version: &Version, chain: &Chain, place: usize) -> Option<Vec<u8>> {
+    let owner = (place < chain.len()).then(|| version.name_of(chain.node_at(place)))?;
+    owner.get(1..33).map(<[u8]>::to_ascii_uppercase)
+}
