@@ -53,33 +53,77 @@ SETTLED_AFTER_S: Final = 3
 Stamps = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who claims a zone: the block that did first, by its view, and the sources that have it, its owner first."""
+
+    policy: Policy | None
+    view: str
+    sources: list[str]
+
+    def is_shared_by(self, source: str, policy: Policy | None, view: str) -> bool:
+        """Whether this source has the same zone: it is of the same block, or it is the same source."""
+        return policy == self.policy and (view == self.view or source in self.sources)
+
+
 class Registry:
-    """The zones of a configuration by what claims them; zones that were there before keep their slots."""
+    """The zones of a configuration by what claims them; zones that were there before keep their slots.
+
+    Of several sources of one block that have a zone, the first owns it, and the next one takes it over when the owner
+    has it no more: so a file may be moved from one to the other, and the zone keeps its keys and serials.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._claims: dict[ZoneKey, tuple[str, Policy | None]] = {}
+        self._claims: dict[ZoneKey, Claim] = {}
+        self._policies: dict[ZoneKey, Policy | None] = {}
+        self._is_in_force = False
         self.zones: dict[ZoneKey, Zone] = {}
 
     def claim(self, origin: bytes, source: str, policy: Policy | None, view: str) -> Zone:
-        """The zone of an origin; the second source of one origin is another view of it."""
+        """The zone of an origin; in another block, another source's is another view of it."""
         key = ZoneKey(origin.lower())
-        if self._claims.setdefault(key, (source, policy)) != (source, policy):
+        claim = self._claims.setdefault(key, Claim(policy, view, []))
+        if not claim.is_shared_by(source, policy, view):
             key = ZoneKey(origin.lower(), view)
-            self._claims.setdefault(key, (source, policy))
+            claim = self._claims.setdefault(key, Claim(policy, view, []))
+        if source not in claim.sources:
+            claim.sources.append(source)
         zone = self.zones.get(key) or self._pipeline.zones.get(key) or Zone(key, policy, ZoneSlot(key.origin))
         self.zones[key] = zone
         if zone.policy != policy:
+            self._policies[key] = policy
+            if self._is_in_force:
+                self.put_in_force()
+        return zone
+
+    def put_in_force(self) -> None:
+        """Sign zones that were there before as this configuration wants it; until now it may still be given up."""
+        self._is_in_force = True
+        changed, self._policies = self._policies, {}
+        for key, policy in changed.items():
+            zone = self.zones[key]
             zone.policy = policy
             if zone.live is not None:
                 self._pipeline.submit([Work(zone, resign=True)])
-        return zone
 
-    def release(self, zones: Iterable[Zone]) -> None:
-        """These zones are claimed no longer."""
+    def is_owner(self, zone: Zone, source: str) -> bool:
+        """Whether what this source says of the zone counts."""
+        claim = self._claims.get(zone.key)
+        return claim is not None and claim.sources[:1] == [source]
+
+    def release(self, zones: Iterable[Zone], source: str) -> list[Zone]:
+        """This source has these zones no longer; those that no other has."""
+        gone = []
         for zone in zones:
-            self._claims.pop(zone.key, None)
-            self.zones.pop(zone.key, None)
+            claim = self._claims.get(zone.key)
+            if claim is not None and source in claim.sources:
+                claim.sources.remove(source)
+            if claim is None or not claim.sources:
+                self._claims.pop(zone.key, None)
+                self.zones.pop(zone.key, None)
+                gone.append(zone)
+        return gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +144,7 @@ class World:
     state: State
     clock: Clock
     on_zones_changed: Callable[[], None]
+    look_again: Callable[[Zone], None]
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
     caches: dict[str, asyncio.Lock] = field(default_factory=dict)
     """Who uses a cache of git holds its lock: several blocks may follow one repository."""
@@ -194,6 +239,9 @@ class Follower(ABC):
         self.zones[origin] = zone
         return zone
 
+    def _is_owner(self, zone: Zone) -> bool:
+        return self.world.registry.is_owner(zone, self.name)
+
     async def _set_zones(self, origins: Iterable[bytes], gone: Iterable[bytes]) -> None:
         """Claim new origins and give up those that are gone; one change of routes for all."""
         fresh = [self._claim(origin) for origin in origins if origin not in self.zones]
@@ -206,8 +254,10 @@ class Follower(ABC):
         await self.world.pipeline.restore([zone for zone in fresh if zone.key not in self.world.pipeline.zones])
         self._publish_table()
         if removed:
-            self.world.registry.release(removed)
-            await self.world.pipeline.remove(removed)
+            unclaimed = self.world.registry.release(removed, self.name)
+            for zone in removed:
+                self.world.look_again(zone)
+            await self.world.pipeline.remove(unclaimed)
 
     def _publish_table(self) -> None:
         self.table.replace(self.zones)
@@ -233,7 +283,7 @@ class Follower(ABC):
     def _read(self, zone: Zone, blobs: Blobs, file: str, *, includes: bool, provenance: Provenance) -> Reading | None:
         """One zone, in a thread; None when nothing it was read from can have changed."""
         stamps, identity = self._seen.get(zone.key.origin, ((), ""))
-        if zone.is_frozen or is_unchanged(blobs, stamps):
+        if zone.is_frozen or not self._is_owner(zone) or is_unchanged(blobs, stamps):
             return None
         try:
             candidate = read_candidate(blobs, file, zone.key.origin, includes=includes, provenance=provenance)
@@ -258,7 +308,7 @@ class Follower(ABC):
         for origin, reasons in found.held.items():
             zone = self.zones[origin]
             self._seen.pop(origin, None)
-            if zone.findings != reasons:
+            if zone.findings != reasons and self._is_owner(zone):
                 works.append(Work(zone, Content(None, reasons, "", reasons[0].file)))
         return works
 
@@ -426,7 +476,8 @@ class GitFollower(Follower):
         self.world.pipeline.submit(works)
         await self.world.pipeline.idle()
         await asyncio.to_thread(self._record, snapshot)
-        self._cache.accept(snapshot)
+        if all(map(self._is_owner, self.zones.values())):  # or it may have to take a zone over out of this commit
+            self._cache.accept(snapshot)
         log.info("%s: commit %s taken, %d zones read anew", self.name, snapshot.commit[:12], len(works))
 
     def _reader(self, snapshot: Snapshot, blobs: Blobs, origin: bytes, file: str) -> Callable[[], Reading | None]:

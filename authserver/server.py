@@ -203,13 +203,14 @@ class Server:
             is_stopping=self._stop.is_set,
         )
         registry = Registry(self.pipeline)
-        world = World(registry, self.pipeline, self.state, self.clock, self._route)
+        world = World(registry, self.pipeline, self.state, self.clock, self._route, self.look_again)
         followers = [follower(site, world) for site in _sites(configuration)]
         await self._restore(followers)
         await configuration.start()
         gone = [zone for key, zone in self.pipeline.zones.items() if key not in registry.zones]
         await self._unfollow()
         self.configuration, self.followers, self._registry = configuration, followers, registry
+        registry.put_in_force()
         self._route()
         await self.pipeline.remove(gone)
         self._follow()

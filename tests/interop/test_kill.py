@@ -43,7 +43,7 @@ class Observed:
 @pytest.mark.slow
 def test_kill_at_random_points_never_breaks_what_was_published(tmp_path):
     dice = random.Random(int(os.environ.get("SEED", "20")))
-    file = zone_file(tmp_path, ORIGIN, 3000)
+    file = zone_file(tmp_path, ORIGIN, 800)
     base = file.read_text()
     server = Zonewright(directory=tmp_path / "server", corefile=corefile(SIGNED, ORIGIN, file))
     observed = Observed()

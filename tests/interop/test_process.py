@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -213,3 +214,50 @@ def test_root_is_given_up_after_binding(serve):
     assert kept <= reading_and_binding, (
         f"kept beside CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE: {kept}"
     )
+
+
+TWO_DIRECTORIES = """.:{port} {{
+    bind 127.0.0.1
+    auto {{
+        directory {directory}/a (.*)\\.zone {{1}}
+    }}
+    auto {{
+        directory {directory}/b (.*)\\.zone {{1}}
+    }}
+    dnssec
+}}
+"""
+
+
+def test_a_zone_moved_between_two_sources_of_a_block_keeps_its_key(run, tmp_path):
+    places = [tmp_path / "a" / "example.test.zone", tmp_path / "b" / "example.test.zone"]
+    for place in places:
+        place.parent.mkdir()
+    zone_file(places[0].parent, "stays.test.", 20).rename(places[0].with_name("stays.test.zone"))
+    file = zone_file(tmp_path, ORIGIN, 20).rename(places[0])
+    text = TWO_DIRECTORIES.format(directory=tmp_path, port="{port}")
+    server = run(Zonewright, corefile=text)
+    server.wait_served(ORIGIN)
+    keys = server.texts(ORIGIN, "DNSKEY")
+    file.rename(places[1])
+    wait_until(lambda: "has it no more" in server.log, 15, "the first source has given it up")
+    places[1].write_text(places[1].read_text().replace("192.0.2.25", "192.0.2.26"))
+    wait_until(lambda: server.texts("mail." + ORIGIN) == ["192.0.2.26"], 15, "the second source is followed")
+    assert server.texts(ORIGIN, "DNSKEY") == keys
+    assert server.serial(ORIGIN) > 1
+
+
+def test_a_reload_that_fails_late_leaves_a_signed_zone_signed(run, tmp_path):
+    file = zone_file(tmp_path, ORIGIN, 20)
+    text = corefile(SIGNED, ORIGIN, file)
+    server = run(Zonewright, corefile=text)
+    server.wait_served(ORIGIN)
+    keys = server.texts(ORIGIN, "DNSKEY")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        metrics = f"    prometheus 127.0.0.1:{taken.getsockname()[1]}\n"
+        server.write_corefile(re.sub(r"^ *dnssec\n", metrics, text, flags=re.MULTILINE))
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "the old configuration serves on" in server.log, 10, "the reload has failed")
+    time.sleep(1)
+    assert keys
+    assert server.texts(ORIGIN, "DNSKEY") == keys

@@ -6,6 +6,7 @@ machine does hits all of them alike. Read CPU per query first: on loopback the l
 
 import argparse
 import datetime as dt
+import os
 import platform
 import re
 import statistics
@@ -221,7 +222,8 @@ def machine() -> str:
     versions = [version("nsd", "-v"), version("knotd", "-V")]
     return (
         f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} on {model[1] if model else platform.machine()}, "
-        f"Linux {platform.release()}, Python {platform.python_version()}; {'; '.join(versions)}."
+        f"Linux {platform.release()}, Python {platform.python_version()}; {'; '.join(versions)}; "
+        f"load average {os.getloadavg()[0]:.1f} when it began."
     )
 
 
