@@ -348,7 +348,8 @@ impl Chain {
 }
 
 /// The nodes that get an NSEC3 (RFC 5155 section 7.1): what the zone has authority over, and the empty non-terminals above
-/// it; with opt-out no insecure delegation, nor what exists by such alone (erratum 3441).
+/// it; with opt-out no insecure delegation. Its empty non-terminals have one all the same: without it nothing could prove
+/// that a wildcard beside them does not stand for names below them.
 fn nodes_of(version: &Version, opt_out: bool) -> Vec<u32> {
     let mut chosen = vec![false; version.nodes().len()];
     for index in (0..version.nodes().len()).rev() {
@@ -356,10 +357,8 @@ fn nodes_of(version: &Version, opt_out: bool) -> Vec<u32> {
         if node.is(is::OCCLUDED) || version.rrset_range(index).is_empty() || version.is_hidden(index) {
             continue;
         }
-        if opt_out && node.is(is::CUT) && version.rrset_at(index, rrtype::DS).is_none() {
-            continue;
-        }
-        let mut up = index;
+        let is_left_out = opt_out && node.is(is::CUT) && version.rrset_at(index, rrtype::DS).is_none();
+        let mut up = if is_left_out { node.parent as usize } else { index };
         while let Some(place) = chosen.get_mut(up).filter(|place| !**place) {
             *place = true;
             up = version.node(up).map_or(NONE, |node| node.parent) as usize;

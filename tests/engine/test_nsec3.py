@@ -242,13 +242,28 @@ def test_by_default_there_is_no_salt_and_one_round():
     assert [line.split()[3:7] for line in shown.splitlines() if " 3600 NSEC3 " in line] == [["1", "0", "0", "-"]] * 3
 
 
-def test_opt_out_leaves_out_what_insecure_delegations_alone_make_exist():
-    zone = build(RFC5155 + "deep.below.example. 3600 NS ns1.example.\n")
+def test_opt_out_leaves_out_insecure_delegations_but_nothing_above_them():
+    zone = build(RFC5155 + "deep.below.example. 3600 NS ns1.example.\n*.example. 3600 TXT wild\n")
     full, spare = hashed(zone), hashed(zone, OPT_OUT)
-    assert full.slots - spare.slots == 3  # c.example., deep.below.example. and below.example.
-    shown = Serving({"example.": spare}).show("below.example.", "A", dnssec=True)
-    assert shown.startswith("NOERROR AA")
-    assert len([line for line in shown.splitlines() if " 3600 NSEC3 " in line]) == 2
+    assert full.slots - spare.slots == 2  # c.example. and deep.below.example.
+    serving = Serving({"example.": spare})
+    assert serving.show("below.example.", "A", dnssec=True).count(" 3600 NSEC3 ") == 1
+    shown = serving.show("no.below.example.", "A", dnssec=True)
+    assert shown.startswith("NXDOMAIN")
+    assert shown.count(" 3600 NSEC3 ") >= 2
+
+
+def test_a_chain_that_leaves_out_what_is_above_insecure_delegations_is_served_as_it_is():
+    """Other signers leave out empty non-terminals with opt-out (RFC 5155 erratum 3441)."""
+    zone = build(RFC5155 + "deep.below.example. 3600 NS ns1.example.\n*.example. 3600 TXT wild\n")
+    pruned = zone.edited([(name_from_text("deep.below.example."), 2, 0, [])])
+    whole = sealed(hashed(pruned, OPT_OUT)).to_text().decode() + "deep.below.example. 3600 NS ns1.example.\n"
+    brought = SignedVersion(build(whole))
+    assert brought.check_presigned(NOW) == []
+    serving = Serving({"example.": brought})
+    assert serving.show("below.example.", "A", dnssec=True).startswith("NOERROR AA\nAUTHORITY\nexample. 3600 SOA")
+    assert serving.show("no.below.example.", "A", dnssec=True).startswith("NXDOMAIN AA")
+    assert serving.show("x.deep.below.example.", "A", dnssec=True).count(" 3600 NSEC3 ") == 2
 
 
 def test_a_chain_is_checked_against_the_parameters_published():

@@ -45,8 +45,7 @@ impl<'z> Answer<'z, '_, '_> {
             // RFC 5155 section 7.2.2.
             Denial::Nsec3(chain) => {
                 let encloser = self.deny_closer(chain, encloser, self.lower)?;
-                let wildcard = self.wildcard_below(encloser);
-                self.deny_covering(chain, wildcard.wire())
+                self.deny_wildcard(chain, encloser)
             }
             Denial::Compact => self.deny_compactly(self.owner, None),
         }
@@ -143,6 +142,16 @@ impl<'z> Answer<'z, '_, '_> {
         }
         self.deny_covering(chain, next_closer(lower.wire(), self.version.name_of(encloser).len()))?;
         Ok(encloser)
+    }
+
+    /// No wildcard below the encloser that was proved. Where a zone brings a chain along that leaves out empty non-terminals
+    /// by opt-out, that one is too high, and may have a wildcard: then there is no proof, and its NSEC3 shows why.
+    fn deny_wildcard(&mut self, chain: &Chain, encloser: usize) -> Result<(), Full> {
+        let wildcard = self.wildcard_below(encloser);
+        match self.version.find(wildcard.wire()).and_then(|node| chain.place_of(self.version, node)) {
+            Some(place) => self.deny(place),
+            None => self.deny_covering(chain, wildcard.wire()),
+        }
     }
 
     fn deny_covering(&mut self, chain: &Chain, lower: &[u8]) -> Result<(), Full> {
