@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Our answers beside those of NSD and Knot DNS for the same odd zones: what differs, and which rule accepts it.
 
-Zones come from odd_zone.py, one after another from a first seed, unsigned and then signed (the peers serve what we
-sealed). Response code, AA, TC and all sections are compared; a difference is accepted only by a rule of RULES, which
-docs/differences.md explains. The exit status is 1 when one is not accepted.
+Zones come from odd_zone.py, one after another from a first seed, unsigned and then signed with each way of denial
+(the peers serve what we sealed). Response code, AA, TC and all sections are compared; a difference is accepted only
+by a rule of RULES, which docs/differences.md explains. The exit status is 1 when one is not accepted.
 
     tools/differential.py --zones 20 --questions 300 --seed 1
 """
@@ -39,12 +39,23 @@ from engine import (
     read_zone,
 )
 from keys import private
+from keys.policy import Denial
+from signer.denial import NSEC3PARAM, nsec3param_rdatas, to_engine
 from tools import odd_zone
+from tools.hashed_proofs import HashedValidator
 from tools.proofs import BogusError, Validator
 from tools.servers import Knot, Nsd, Peer, Zone
 
 PEERS: tuple[type[Peer], ...] = (Nsd, Knot)
 DNSKEY = 48
+DENIALS: dict[str, Denial | None] = {
+    "unsigned": None,
+    "nsec": Denial(),
+    "nsec3": Denial("nsec3"),
+    "opt-out": Denial("nsec3", opt_out=True),
+    "salted": Denial("nsec3", iterations=3, salt=b"\xaa\xbb"),
+}
+"""How a zone is served, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +175,20 @@ def rrsig_asked(case: Case) -> set[str]:
     return {"rcode", "answer", "authority", "additional"} if case.theirs.answer <= case.ours.answer else set()
 
 
+@rule("nsec3-at-wildcards")
+def nsec3_at_wildcards(case: Case) -> set[str]:
+    """NSD proves the encloser of a wildcard asked by name, and not that of a wildcard without the data asked."""
+    if case.peer != "nsd" or case.ours.rcode != "NOERROR" or case.ours.types("authority") - {"SOA", "NSEC3"}:
+        return set()
+    more, less = case.theirs.authority - case.ours.authority, case.ours.authority - case.theirs.authority
+    is_proof = all(owner_and_type(line)[1] == "NSEC3" for line in more | less)
+    return (
+        {"authority"}
+        if is_proof and case.is_proven and len({owner_and_type(line)[0] for line in more | less}) == 1
+        else set()
+    )
+
+
 @rule("unproven")
 def unproven(case: Case) -> set[str]:
     """Our proof is complete by proofs.py, theirs is not."""
@@ -209,19 +234,20 @@ def unexplained(case: Case) -> tuple[set[str], list[str]]:
 class Ours:
     """Our engine with some zones, asked as by UDP."""
 
-    def __init__(self, zones: dict[str, Version], *, sign: bool) -> None:
+    def __init__(self, zones: dict[str, Version], denial: Denial | None) -> None:
         self.responder = Responder(Clock())
         self.slots: dict[str, ZoneSlot] = {}
         self.texts: dict[str, bytes] = {}
         self.validators: dict[str, Validator] = {}
         key = SigningKey(*private.generate(13, 257))
         for origin, version in zones.items():
-            signed = sealed(version, key) if sign else SignedVersion(version)
+            signed = sealed(version, key, denial) if denial is not None else SignedVersion(version)
             self.slots[origin] = ZoneSlot(version.origin)
             self.slots[origin].publish(signed)
-            self.texts[origin] = signed.to_text() if sign else version.to_text()
-            if sign:
-                self.validators[origin] = Validator(origin, dnskeys(origin, key), Clock().now())
+            self.texts[origin] = signed.to_text()
+            if denial is not None:
+                judge = HashedValidator if denial.kind == "nsec3" else Validator
+                self.validators[origin] = judge(origin, dnskeys(origin, key), Clock().now())
 
     def ask(self, origin: str, octets: bytes) -> bytes:
         """The response of one zone."""
@@ -240,11 +266,17 @@ def dnskeys(origin: str, key: SigningKey) -> dns.rrset.RRset:
     return dns.rrset.from_rdata(origin, 3600, dns.rdata.from_wire("IN", "DNSKEY", key.dnskey, 0, len(key.dnskey)))
 
 
-def sealed(version: Version, key: SigningKey) -> SignedVersion:
+def sealed(version: Version, key: SigningKey, denial: Denial) -> SignedVersion:
     """The version signed by the key, with its DNSKEY, sealed."""
     now = Clock().now()
-    with_key = version.edited([(version.origin, DNSKEY, 3600, [key.dnskey])])
-    signed = SignedVersion(with_key, SigningPlan([(key, True, True)], inception=now - 3600, expiration=now + 86400))
+    apex = [
+        (version.origin, DNSKEY, 3600, [key.dnskey]),
+        (version.origin, NSEC3PARAM, 0, nsec3param_rdatas(denial)),
+    ]
+    plan = SigningPlan([(key, True, True)], inception=now - 3600, expiration=now + 86400, denial=to_engine(denial))
+    signed = SignedVersion(version.edited(apex), plan)
+    if findings := signed.check():
+        raise ValueError(findings)
     while not signed.make(1_000_000):
         pass
     while not signed.verify(1_000_000):
@@ -273,24 +305,25 @@ def version_of(origin: str, text: str) -> Version:
 
 
 def compare(
-    seeds: range, questions: int, directory: Path, *, sign: bool, peers: tuple[type[Peer], ...] = PEERS
+    seeds: range, questions: int, directory: Path, *, how: str, peers: tuple[type[Peer], ...] = PEERS
 ) -> Iterator[Case]:
-    """Every question whose answers differ."""
+    """Every question whose answers differ, with zones served as one of DENIALS."""
+    denial = DENIALS[how]
     zones = dict(zone_of(seed) for seed in seeds)
     versions = {origin: version_of(origin, odd_zone.text(records)) for origin, records in zones.items()}
-    ours = Ours(versions, sign=sign)
+    ours = Ours(versions, denial)
     served = []
     for origin, text in ours.texts.items():
         (directory / f"{origin}zone").write_bytes(text)
         served.append(Zone(origin, directory / f"{origin}zone"))
     for kind in peers:
-        place = directory / f"{kind.__name__}-{'signed' if sign else 'unsigned'}"
+        place = directory / f"{kind.__name__}-{how}"
         with kind(directory=place, zones=served) as peer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(3)
             asking.connect((peer.address, peer.port))
             for (origin, records), seed in zip(zones.items(), seeds, strict=True):
                 for qname, qtype in odd_zone.questions(records, questions, seed, origin):
-                    yield from one(ours, asking, Question(origin, qname, qtype, sign), peer.name)
+                    yield from one(ours, asking, Question(origin, qname, qtype, denial is not None), peer.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,19 +362,20 @@ def main() -> int:
     parser.add_argument("--zones", type=int, default=20)
     parser.add_argument("--questions", type=int, default=300, help="a zone")
     parser.add_argument("--seed", type=int, default=1, help="of the first zone")
+    parser.add_argument("--how", nargs="+", choices=list(DENIALS), default=list(DENIALS), help="how zones are served")
     parser.add_argument("--show", type=int, default=20, help="how many of the differences no rule accepts")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.zones)
     accepted: collections.Counter[str] = collections.Counter()
     refused: list[Case] = []
     with tempfile.TemporaryDirectory() as directory:
-        for sign in (False, True):
-            for case in compare(seeds, arguments.questions, Path(directory), sign=sign):
+        for how in arguments.how:
+            for case in compare(seeds, arguments.questions, Path(directory), how=how):
                 left, used = unexplained(case)
                 accepted.update(f"{case.peer}: {name}" for name in used)
                 if left:
                     refused.append(case)
-    total = len(seeds) * arguments.questions * 2 * len(PEERS)
+    total = len(seeds) * arguments.questions * len(arguments.how) * len(PEERS)
     print(f"{total} comparisons, {len(refused)} differ by no rule")
     for name, count in accepted.most_common():
         print(f"{count:6}  {name}")

@@ -41,6 +41,8 @@ def need(condition: object, why: str) -> None:
 class Validator:
     """Judges responses from the zone `origin` at the time `now`."""
 
+    proof_type = NSEC
+
     def __init__(self, origin: str, dnskeys: dns.rrset.RRset, now: int) -> None:
         self.origin = dns.name.from_text(origin)
         self.keys = {self.origin: dnskeys}
@@ -56,7 +58,7 @@ class Validator:
         response = dns.message.from_wire(octets)
         question = response.question[0]
         self.answers = {(rrset.name, rrset.rdtype): rrset for rrset in unsigned(response.answer)}
-        self.proofs = [rrset for rrset in unsigned(response.authority) if rrset.rdtype == NSEC]
+        self.proofs = [rrset for rrset in unsigned(response.authority) if rrset.rdtype == self.proof_type]
         self.wildcards: list[tuple[Name, Name]] = []
         self._check_signatures(response)
         need(all(len(rrset) == 1 for rrset in self.proofs), "two NSECs at one name")
@@ -186,6 +188,9 @@ class Validator:
                 return True
         return False
 
+    def _is_insecure(self, cut: Name) -> bool:
+        return any(nsec.name == cut and NS in types(nsec) and DS not in types(nsec) for nsec in self.proofs)
+
     # -------------------------------------------------------------- the whole response
 
     def _end(self, response: dns.message.Message, name: Name, rtype: int) -> str:
@@ -233,10 +238,7 @@ class Validator:
             need(name.is_subdomain(cut), f"a referral to {cut} for {name}")
             if (cut, DS) in authority:
                 return "referral"
-            need(
-                any(nsec.name == cut and NS in types(nsec) and DS not in types(nsec) for nsec in self.proofs),
-                "no DS, no proof",
-            )
+            need(self._is_insecure(cut), "no DS, no proof")
             return "insecure referral"
         need(bool(response.flags & dns.flags.AA), "a negative answer without AA")
         need((self.origin, SOA) in authority, "a negative answer without SOA")

@@ -1,10 +1,28 @@
 """NSEC3: RFC 5155 appendix B on its own zone, made by us and presigned, and what opt-out, salts and TTLs change."""
 
 import dns.message
+import dns.rdata
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 from engine import Denial, SignedVersion, SigningPlan, Version, name_from_text
-from tests.engine.asking import DNSKEY, EXPIRATION, NOW, Serving, build, rrsets, sealed, signing_key, text
+from tests.engine.asking import (
+    DNSKEY,
+    EXPIRATION,
+    NOW,
+    Serving,
+    build,
+    query,
+    rrsets,
+    sealed,
+    shown,
+    signing_key,
+    text,
+)
+from tools import odd_zone
+from tools.hashed_proofs import HashedValidator
+from tools.proofs import BogusError
 
 NSEC3PARAM = 51
 SALT = bytes.fromhex("aabbccdd")
@@ -313,3 +331,45 @@ def test_a_transfer_carries_the_chain():
     answer = dns.message.from_wire(octets, one_rr_per_rrset=True).answer
     assert len(answer) == len(zone.to_text().splitlines()) + 1
     assert zone.version.origin == name_from_text("example.")
+
+
+def judge_of(signed: SignedVersion, origin: str) -> HashedValidator:
+    rdata = signing_key().dnskey
+    keys = dns.rrset.from_rdata(origin, 3600, dns.rdata.from_wire("IN", "DNSKEY", rdata, 0, len(rdata)))
+    return HashedValidator(origin, keys, NOW)
+
+
+@pytest.mark.parametrize("denial", ["plain", "opt-out", "salted"])
+@pytest.mark.parametrize("seed", range(20))
+def test_every_answer_of_a_generated_zone_is_proven_and_presigned_the_same(seed, denial):
+    choice, param = {"plain": (PLAIN, PLAIN_PARAM), "opt-out": (OPT_OUT, PLAIN_PARAM), "salted": (RFC, RFC_PARAM)}[
+        denial
+    ]
+    records = odd_zone.records(seed)
+    signed = hashed(build(odd_zone.text(records), odd_zone.ORIGIN), choice, param)
+    assert signed.check() == []
+    made, brought = (Serving({odd_zone.ORIGIN: one}) for one in (signed, presigned(signed, odd_zone.ORIGIN)))
+    assert brought.zones[odd_zone.ORIGIN].check_presigned(NOW) == []
+    validator = judge_of(signed, odd_zone.ORIGIN)
+    for qname, qtype in odd_zone.questions(records, 100, seed):
+        if not qname.endswith(odd_zone.ORIGIN) or qtype == "RRSIG":
+            continue
+        asked = query(qname, qtype, dnssec=True).to_wire()
+        octets = made.octets(asked)
+        try:
+            validator.judge(octets)
+        except BogusError as error:
+            raise AssertionError(f"{qname} {qtype}: {error}\n{dns.message.from_wire(octets)}") from error
+        assert brief(shown(dns.message.from_wire(brought.octets(asked)))) == brief(shown(dns.message.from_wire(octets)))
+
+
+@pytest.mark.parametrize("dropped", range(3))
+def test_the_validator_refuses_a_proof_that_lacks_a_record(dropped):
+    """The judge itself is judged."""
+    signed = hashed(build(RFC5155), RFC, RFC_PARAM)
+    octets = Serving({"example.": signed}).octets(query("a.c.x.w.example.", dnssec=True).to_wire())
+    response = dns.message.from_wire(octets)
+    owners = [rrset.name for rrset in response.authority if rrset.rdtype == dns.rdatatype.NSEC3]
+    response.authority = [rrset for rrset in response.authority if rrset.name != owners[dropped]]
+    with pytest.raises(BogusError):
+        judge_of(signed, "example.").judge(response.to_wire())
