@@ -219,8 +219,8 @@ impl Chain {
                 *slot = u32::try_from(place).unwrap_or(NONE);
             }
         }
-        let (hashes, nodes) = hashed.into_iter().unzip();
-        Self { params, hashes, nodes, places, collision: twice }
+        let (sorted, owners) = hashed.into_iter().unzip();
+        Self { params, hashes: sorted, nodes: owners, places, collision: twice }
     }
 
     /// The chain that a zone brought along, by its NSEC3PARAM (RFC 5155 sections 4 and 7.3); None where it has none.
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn an_owner_that_is_too_long_is_none() {
-        let long = |octets: usize| [vec![1, b'a'].repeat(octets / 2), vec![0]].concat();
+        let long = |octets: usize| [[1, b'a'].repeat(octets / 2), vec![0]].concat();
         assert!(owner(&[0; 20], &long(220)).is_some_and(|owner| owner.wire().len() == 254));
         assert!(owner(&[0; 20], &long(222)).is_none());
     }

@@ -8,7 +8,7 @@ use crate::nsec3::{self, Chain};
 use crate::signed::Unit;
 use crate::version::{RRset, is};
 
-impl<'z> Answer<'z, '_, '_> {
+impl Answer<'_, '_, '_> {
     // ------------------------------------------------------------------ what is to be proved
 
     /// The name exists, or the wildcard that stands for it, and has not the type.
@@ -22,14 +22,18 @@ impl<'z> Answer<'z, '_, '_> {
             (Denial::Nsec3(chain), None) => self.deny_existing(chain, node),
             // RFC 5155 section 7.2.5.
             (Denial::Nsec3(chain), Some(encloser)) => {
-                let encloser = self.deny_closer(chain, encloser, self.lower)?;
+                let lower = self.lower;
+                let encloser = self.deny_closer(chain, encloser, &lower)?;
                 let wildcard = self.wildcard_below(encloser);
                 match chain.place_of(self.version, node) {
                     Some(place) => self.deny(place),
                     None => self.deny_covering(chain, wildcard.wire()),
                 }
             }
-            (Denial::Compact, _) => self.deny_compactly(self.owner, Some(node)),
+            (Denial::Compact, _) => {
+                let owner = self.owner;
+                self.compact(Section::Authority, &owner, Some(node))
+            }
         }
     }
 
@@ -44,10 +48,14 @@ impl<'z> Answer<'z, '_, '_> {
             }
             // RFC 5155 section 7.2.2.
             Denial::Nsec3(chain) => {
-                let encloser = self.deny_closer(chain, encloser, self.lower)?;
+                let lower = self.lower;
+                let encloser = self.deny_closer(chain, encloser, &lower)?;
                 self.deny_wildcard(chain, encloser)
             }
-            Denial::Compact => self.deny_compactly(self.owner, None),
+            Denial::Compact => {
+                let owner = self.owner;
+                self.compact(Section::Authority, &owner, None)
+            }
         }
     }
 
@@ -56,7 +64,10 @@ impl<'z> Answer<'z, '_, '_> {
         match self.zone.denial() {
             Denial::Nsec => self.deny_at(cut),
             Denial::Nsec3(chain) => self.deny_existing(chain, cut),
-            Denial::Compact => self.deny_compactly(NameBuffer::of(self.version.name_of(cut)), Some(cut)),
+            Denial::Compact => {
+                let owner = NameBuffer::of(self.version.name_of(cut));
+                self.compact(Section::Authority, &owner, Some(cut))
+            }
         }
     }
 
@@ -123,11 +134,11 @@ impl<'z> Answer<'z, '_, '_> {
         }
         let parent = self.version.node(node).map_or(0, |node| node.parent as usize);
         let lower = NameBuffer::lower(self.version.name_of(node));
-        self.deny_closer(chain, parent, lower).map(|_| ())
+        self.deny_closer(chain, parent, &lower).map(|_| ())
     }
 
     /// The closest provable encloser proof (RFC 5155 section 7.2.1) for a name, upwards from `encloser`; the one proved.
-    fn deny_closer(&mut self, chain: &Chain, mut encloser: usize, lower: NameBuffer) -> Result<usize, Full> {
+    fn deny_closer(&mut self, chain: &Chain, mut encloser: usize, lower: &NameBuffer) -> Result<usize, Full> {
         let place = loop {
             if let Some(place) = chain.place_of(self.version, encloser) {
                 break Some(place);
@@ -185,11 +196,7 @@ impl<'z> Answer<'z, '_, '_> {
         })
     }
 
-    fn deny_compactly(&mut self, owner: NameBuffer, node: Option<usize>) -> Result<(), Full> {
-        self.compact(Section::Authority, owner, node)
-    }
-
-    fn compact(&mut self, section: Section, owner: NameBuffer, node: Option<usize>) -> Result<(), Full> {
+    fn compact(&mut self, section: Section, owner: &NameBuffer, node: Option<usize>) -> Result<(), Full> {
         let lower = NameBuffer::lower(owner.wire());
         let mut rdata = Vec::with_capacity(300);
         compact_rdata(self.version, lower.wire(), node, &mut rdata);
@@ -291,7 +298,7 @@ impl<'z> Answer<'z, '_, '_> {
         }
         let owner = self.owner;
         match self.zone.denial() {
-            Denial::Compact => self.compact(Section::Answer, owner, Some(node)).map(|()| true),
+            Denial::Compact => self.compact(Section::Answer, &owner, Some(node)).map(|()| true),
             Denial::Nsec3(_) => Ok(false),
             Denial::Nsec => match self.zone.chain_place(node) {
                 Some(place) => self.made_at(Section::Answer, place, owner.wire()).map(|()| true),

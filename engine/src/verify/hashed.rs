@@ -45,13 +45,13 @@ pub(super) fn check(signed: &SignedVersion, chain: &Chain, findings: &mut Vec<Di
         let (one, other) = (name::to_string(version.name_of(*one)), name::to_string(version.name_of(*other)));
         report(findings, "nsec3-collision", format!("{one} and {other} have one hash; another salt is needed"));
     }
-    let named: Vec<(&Vec<u8>, &Expected)> = names.by_label.iter().filter(|(_, one)| is_in_ours(version, one)).collect();
-    if named.len() != signed.chain_len() {
-        let (has, needs) = (signed.chain_len(), named.len());
+    let ours: Vec<(&Vec<u8>, &Expected)> = names.by_label.iter().filter(|(_, one)| is_in_ours(version, one)).collect();
+    if ours.len() != signed.chain_len() {
+        let (has, needs) = (signed.chain_len(), ours.len());
         report(findings, "denial-gap", format!("the NSEC3 chain has {has} places, the zone's names need {needs}"));
     }
-    for (place, (label, one)) in named.iter().enumerate() {
-        let next = named.get(place + 1).or_else(|| named.first()).map_or(&[][..], |(label, _)| label.as_slice());
+    for (place, (label, one)) in ours.iter().enumerate() {
+        let next = ours.get(place + 1).or_else(|| ours.first()).map_or(&[][..], |(label, _)| label.as_slice());
         let owner = signed_owner(signed, chain, place);
         let is_right = owner.get(1..33) == Some(label.as_slice())
             && has_rdata(&signed.denial_rdata(place), &chain.params, next, &types(version, one.node));

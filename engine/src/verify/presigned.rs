@@ -127,7 +127,7 @@ impl<'a> Check<'a> {
         let tag = rrsig.get(16..18).and_then(|pair| pair.try_into().ok()).map_or(0, u16::from_be_bytes);
         let algorithm = rrsig.get(2).copied().unwrap_or(0);
         self.seen += 1;
-        if node != 0 && self.seen % self.step != 0 {
+        if node != 0 && !self.seen.is_multiple_of(self.step) {
             return None;
         }
         let mut keys = self.keys.iter().filter(|key| key.key_tag() == tag && key.algorithm() == algorithm).peekable();
