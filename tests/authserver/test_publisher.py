@@ -1,6 +1,7 @@
 """Batches: serials, held versions, what a restart serves again, and what a kill or a full disk leaves behind."""
 
 import errno
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from authserver.publisher import Content, Publisher, Work, Zone, ZoneKey
 from authserver.state import State
 from engine import Clock, Version, ZoneSlot, key_tag, name_from_text, read_zone
 from keys import custody, private, store
-from keys.policy import DEFAULT
+from keys.policy import DEFAULT, Denial
 from zones import history
 from zones.check import finding
 
@@ -292,3 +293,64 @@ def test_a_thousand_first_zones_are_one_pack(publisher, tmp_path):
     publisher.run([Work(zone, content(origin=zone.key.origin)) for zone in zones])
     assert all(zone.live for zone in zones)
     assert len(list((tmp_path / "state/images").iterdir())) == 1
+
+
+NSEC3 = replace(DEFAULT, denial=Denial("nsec3"))
+OPT_OUT = replace(DEFAULT, denial=Denial("nsec3", opt_out=True))
+COMPACT = replace(DEFAULT, denial=Denial("compact"))
+
+
+@pytest.mark.parametrize("after", [NSEC3, OPT_OUT, COMPACT])
+def test_another_denial_is_another_serial(publisher, after):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    zone.policy = after
+    publisher.run([Work(zone, resign=True)])
+    assert (zone.live.serial, zone.live.signed.check()) == (8, [])
+    seal(publisher, zone)
+    zone.policy = DEFAULT
+    publisher.run([Work(zone, resign=True)])
+    assert (zone.live.serial, zone.live.signed.check()) == (9, [])
+    assert zone.live.signed.version.rrset(zone.key.origin, 51) is None
+
+
+@pytest.mark.parametrize("policy", [NSEC3, OPT_OUT, COMPACT])
+def test_a_zone_of_any_denial_is_served_again_after_a_restart(publisher, state, clock, policy):
+    zone = new_zone(policy=policy)
+    publish(publisher, zone)
+    seal(publisher, zone)
+    _, again, works = after_restart(state, clock, policy)
+    assert works == []
+    assert again.live.signed.slots == again.live.signed.slots_made
+    assert again.live.serial == 7
+
+
+@pytest.mark.parametrize(("before", "after"), [(DEFAULT, NSEC3), (NSEC3, DEFAULT), (NSEC3, OPT_OUT)])
+def test_a_denial_changed_while_the_server_was_down_makes_another_serial(publisher, state, clock, before, after):
+    zone = new_zone(policy=before)
+    publish(publisher, zone)
+    seal(publisher, zone)
+    publisher, again, works = after_restart(state, clock, after)
+    publisher.run(works)
+    assert again.live.serial == 8
+    assert again.live.signed.check() == []
+
+
+@pytest.mark.parametrize("policy", ["warn", "hold"])
+def test_a_presigned_zone_with_wrong_signatures_is_held_or_not(publisher, policy):
+    zone = new_zone(policy=NSEC3)
+    publish(publisher, zone)
+    text = zone.live.signed.to_text().decode()
+    brought = new_zone(policy=None)
+    brought.key = ZoneKey(brought.key.origin, "other")
+    brought.presigned = policy
+    broken = text.replace("192.0.2.2", "192.0.2.3")
+    version, _ = Version.build(read_zone(zone.key.origin, [("db.example", broken.encode())]))
+    publisher.run([Work(brought, Content(version, (), "broken", "db.example"))])
+    (found,) = brought.findings
+    assert (found.rule, brought.is_held, brought.live is None) == (
+        "presigned-signature-wrong",
+        policy == "hold",
+        policy == "hold",
+    )

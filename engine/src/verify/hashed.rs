@@ -3,8 +3,6 @@
 //! What is looked at are the owners and rdatas as they are answered; the hashes are computed again, by a digest of its
 //! own and over all octets at once.
 
-use std::collections::BTreeMap;
-
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use data_encoding::BASE32HEX_NOPAD;
 
@@ -28,9 +26,12 @@ pub(super) struct Expected {
     pub is_optional: bool,
 }
 
-/// Expected names by the label of their hash; the pairs that share one.
+/// The label of a hash, in upper case, without its length.
+pub(super) type Label = [u8; 32];
+
+/// Expected names in order of the labels of their hashes; the pairs that share one.
 pub(super) struct Names {
-    pub by_label: BTreeMap<Vec<u8>, Expected>,
+    pub by_label: Vec<(Label, Expected)>,
     pub collisions: Vec<[usize; 2]>,
 }
 
@@ -45,7 +46,7 @@ pub(super) fn check(signed: &SignedVersion, chain: &Chain, findings: &mut Vec<Di
         let (one, other) = (name::to_string(version.name_of(*one)), name::to_string(version.name_of(*other)));
         report(findings, "nsec3-collision", format!("{one} and {other} have one hash; another salt is needed"));
     }
-    let ours: Vec<(&Vec<u8>, &Expected)> = names.by_label.iter().filter(|(_, one)| is_in_ours(version, one)).collect();
+    let ours: Vec<&(Label, Expected)> = names.by_label.iter().filter(|(_, one)| is_in_ours(version, one)).collect();
     if ours.len() != signed.chain_len() {
         let (has, needs) = (signed.chain_len(), ours.len());
         report(findings, "denial-gap", format!("the NSEC3 chain has {has} places, the zone's names need {needs}"));
@@ -96,7 +97,7 @@ fn check_form(version: &Version, params: &Params, findings: &mut Vec<Diagnostic>
 
 /// The names that NSEC3 has to prove, by what stands in the zone alone.
 pub(super) fn expected(version: &Version, params: &Params) -> Names {
-    let mut wanted: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut wanted: Vec<Option<bool>> = vec![None; version.nodes().len()];
     let mut hidden_below: Option<&[u8]> = None;
     for node in 0..version.nodes().len() {
         let owner = version.name_of(node);
@@ -114,25 +115,28 @@ pub(super) fn expected(version: &Version, params: &Params) -> Names {
         let is_optional = params.opt_out && is_cut && !rtypes.contains(&rrtype::DS);
         want(version, node, is_optional, &mut wanted);
     }
-    let mut names = Names { by_label: BTreeMap::new(), collisions: Vec::new() };
-    for (node, is_optional) in wanted {
-        let label = label_of(version.name_of(node), params);
-        if let Some(other) = names.by_label.insert(label, Expected { node, is_optional }) {
-            names.collisions.push([other.node, node]);
-        }
-    }
+    let by_label = wanted.into_iter().enumerate().filter_map(|(node, wanted)| {
+        let is_optional = wanted?;
+        Some((label_of(version.name_of(node), params), Expected { node, is_optional }))
+    });
+    let mut names = Names { by_label: by_label.collect(), collisions: Vec::new() };
+    names.by_label.sort_unstable_by_key(|(label, _)| *label);
+    let pairs = names.by_label.windows(2).filter_map(|pair| match pair {
+        [(one, a), (other, b)] if one == other => Some([a.node, b.node]),
+        _ => None,
+    });
+    names.collisions = pairs.collect();
     names
 }
 
 /// A name and the empty non-terminals above it; what is wanted for one reason is no longer optional.
-fn want(version: &Version, node: usize, is_optional: bool, wanted: &mut BTreeMap<usize, bool>) {
+fn want(version: &Version, node: usize, is_optional: bool, wanted: &mut [Option<bool>]) {
     let mut rest = version.name_of(node);
     while let Some(at) = version.find(&name::lower(rest)) {
-        let was = wanted.get(&at).copied();
-        if was == Some(false) || was == Some(is_optional) {
-            return;
+        match wanted.get_mut(at) {
+            Some(was) if *was != Some(false) && *was != Some(is_optional) => *was = Some(is_optional),
+            _ => return,
         }
-        wanted.insert(at, is_optional);
         match name::parent(rest).filter(|parent| parent.len() >= version.origin().len()) {
             Some(parent) => rest = parent,
             None => return,
@@ -150,15 +154,20 @@ fn is_owner_alone(version: &Version, node: usize) -> bool {
 }
 
 /// IH(salt, x, iterations) of RFC 5155 section 5 as base32hex in upper case.
-fn label_of(owner: &[u8], params: &Params) -> Vec<u8> {
-    let mut octets = name::lower(owner);
-    for _ in 0..=params.iterations {
+fn label_of(owner: &[u8], params: &Params) -> Label {
+    let round = |octets: &[u8]| {
         let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        context.update(&octets);
+        context.update(octets);
         context.update(&params.salt);
-        octets = context.finish().as_ref().to_vec();
+        context.finish()
+    };
+    let mut digest = round(&name::lower(owner));
+    for _ in 0..params.iterations {
+        digest = round(digest.as_ref());
     }
-    BASE32HEX_NOPAD.encode(&octets).into_bytes()
+    let mut label = [0; 32];
+    BASE32HEX_NOPAD.encode_mut(digest.as_ref(), &mut label);
+    label
 }
 
 /// The types that the NSEC3 of a node has to list (RFC 5155 section 7.1).

@@ -185,7 +185,7 @@ impl<'a> Check<'a> {
         let mut place = 0;
         for (label, one) in &names.by_label {
             let stored = label_at(self.version, chain, place);
-            if stored.as_ref() == Some(label) {
+            if stored.as_deref() == Some(label) {
                 self.stored(chain, place, label, one.node);
                 place += 1;
             } else if !one.is_optional {
