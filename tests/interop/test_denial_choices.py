@@ -1,5 +1,6 @@
 """Whether the judges of other projects find every way of denial right: whole zones, and answer by answer."""
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -94,3 +95,25 @@ def test_a_zone_that_bind_signed_is_served_as_it_is(run, tmp_path, words):
     server = run(Zonewright, corefile=corefile(HOLDING, ORIGIN, signed))
     server.wait_served(ORIGIN)
     validate(server, anchors, opt_out="-A" in words)
+
+
+def test_a_stopped_server_s_state_gives_the_same_dump(server, dumped):
+    server.stop()
+    assert server.dump(ORIGIN) == dumped.read_text()
+
+
+@pytest.mark.peer("dnssec-verify")
+def test_denial_is_changed_by_the_corefile_while_it_serves(run, tmp_path):
+    file = tmp_path / "small.zone"
+    file.write_text(ZONE)
+    server = run(Zonewright, corefile=corefile(SIGNED, ORIGIN, file))
+    server.wait_sealed(ORIGIN)
+    for serial, denial in ((2, "nsec3"), (3, "nsec3 opt-out"), (4, "nsec")):
+        template = SIGNED.replace("    dnssec\n", f"    dnssec {{{{\n        denial {denial}\n    }}}}\n")
+        server.write_corefile(corefile(template, ORIGIN, file))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_sealed(ORIGIN, serial=serial)
+        path = tmp_path / f"{serial}.zone"
+        path.write_text(server.dump(ORIGIN))
+        assert ("\tNSEC3PARAM\t" in path.read_text()) == (denial != "nsec")
+        judge("dnssec-verify", "-z", "-q", "-o", ORIGIN, path)

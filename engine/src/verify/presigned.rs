@@ -2,7 +2,7 @@
 //! is the operator's policy.
 //!
 //! Rule ids: `presigned-no-key`, `presigned-algorithm`, `presigned-signature-missing`, `presigned-signature-wrong`,
-//! `presigned-expired`, `presigned-not-yet-valid`, `presigned-denial`.
+//! `presigned-expired`, `presigned-not-yet-valid`, `presigned-denial`, `presigned-iterations`.
 //!
 //! **Limits:** dates are looked at in every RRSIG, but of a large zone only an even sample of some ten thousand signatures
 //! is verified: at once, all of them would keep the zone from being served for minutes.
@@ -20,6 +20,8 @@ use crate::signed::{SignedVersion, presigned_signatures};
 use crate::version::{RRset, Version, is};
 
 const MOST: usize = 20;
+/// Validators take zones of more for insecure (RFC 9276 section 3.2), and each answer costs us so many hashes.
+const MOST_ITERATIONS: u16 = 150;
 const MOST_VERIFIED: usize = 10_000;
 
 /// What is wrong with a zone that is served with the proofs it brought; nothing is said of others.
@@ -181,6 +183,11 @@ impl<'a> Check<'a> {
 
     /// Each name has an NSEC3, that leads to the next one and lists its types (RFC 5155 section 7.1).
     fn hashed(&mut self, chain: &Chain) {
+        let iterations = chain.params.iterations;
+        if iterations > MOST_ITERATIONS {
+            let message = format!("NSEC3 of {iterations} iterations: validators take {MOST_ITERATIONS} at most");
+            return self.report("presigned-iterations", message);
+        }
         let names = expected(self.version, &chain.params);
         let mut place = 0;
         for (label, one) in &names.by_label {
