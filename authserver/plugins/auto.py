@@ -13,7 +13,6 @@ from authserver.plugin import (
     Build,
     Choice,
     Duration,
-    Handler,
     Link,
     PathKind,
     Schema,

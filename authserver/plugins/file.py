@@ -12,7 +12,6 @@ from authserver.plugin import (
     Argument,
     Build,
     Duration,
-    Handler,
     Link,
     PathKind,
     Schema,
