@@ -106,6 +106,8 @@ class Server:
         self.followers: list[Follower] = []
         self.is_ready = False
         self._registry = Registry(self.pipeline)
+        self._served_by: dict[int, list[Block]] = {}
+        """The blocks of each slot, by its identity; looking through them for each zone is too long for ten thousand."""
         self._watches: list[Watch] = []
         self._hints: list[tuple[Follower, asyncio.Event]] = []
         self._stop = asyncio.Event()
@@ -241,18 +243,22 @@ class Server:
         """Swap the engine's routes for what the tables hold now."""
         numbers = self.listeners.numbers
         routes = []
+        served_by: dict[int, list[Block]] = {}
         for block in self.configuration.blocks:
             by_origins: dict[tuple[bytes, ...], list[int]] = {}
             for place, origins in places_of(block).items():
                 if place in numbers:
                     by_origins.setdefault(tuple(origins), []).append(numbers[place])
             zones = _zones_of(block)
+            for _, slot in zones:
+                served_by.setdefault(id(slot), []).append(block)
             effects = Effects(log=block.effect.log)
             for origins_there, listeners in by_origins.items():
                 chained = not block.is_direct
                 route = Route(block.number, listeners, list(origins_there), zones, chained=chained, effects=effects)
                 routes.append(route)
         self.responder.route(routes)
+        self._served_by = served_by
 
     def look_again(self, zone: Zone | None = None) -> None:
         """Look at all sources now, or at those of one zone, which is read whether or not it seems changed."""
@@ -347,9 +353,7 @@ class Server:
 
     def _targets(self, zone: Zone) -> list[NotifyTarget]:
         targets: dict[tuple[str, int], NotifyTarget] = {}
-        for block in self.configuration.blocks:
-            if not any(zone.slot is slot for _, slot in _zones_of(block)):
-                continue
+        for block in self._served_by.get(id(zone.slot), ()):
             rule = rule_of(block.offered(TRANSFER), zone.key.origin)
             if rule is None:
                 continue
