@@ -70,7 +70,7 @@ class Pipeline:
         """Take work from now on."""
         self._sealer.start()
         self._schedule.start("pipeline", self._run, essential=True)
-        self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+        self._schedule.after("tidy", TIDY_S, self._tidy)
 
     async def stop(self) -> None:
         """Finish the batch that runs, leave the rest for the next start."""
@@ -186,7 +186,7 @@ class Pipeline:
             later = self._work.pop(work.zone.key, None)
             self.submit([work.merged(later) if later else work])
 
-        self._schedule.at(f"retry {work.zone.key}", self._clock.now() + RETRY_S, again)
+        self._schedule.after(f"retry {work.zone.key}", RETRY_S, again)
 
     def _set_timers(self, outcome: Outcome) -> None:
         zone = outcome.zone
@@ -217,8 +217,17 @@ class Pipeline:
 
     async def _tidy(self) -> None:
         # Set first: on a full disk tidying fails, and is what makes room when it is tried again.
-        self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+        self._schedule.after("tidy", TIDY_S, self._tidy)
+        self._sign_anew_what_is_not_valid_yet()
         await self._in_thread(self._publisher.tidy)
+
+    def _sign_anew_what_is_not_valid_yet(self) -> None:
+        """After a clock that ran ahead was put right."""
+        now = self._clock.now()
+        ahead = [zone for zone in self.zones.values() if zone.live is not None and zone.live.is_ahead(now)]
+        if ahead:
+            log.warning("the clock went back: %d zones are signed anew, their signatures are not valid yet", len(ahead))
+        self.submit(Work(zone, resign=True) for zone in ahead)
 
     # ---------------------------------------------------------------- what the sealer says
 

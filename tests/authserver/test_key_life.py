@@ -139,8 +139,28 @@ def test_a_clock_set_back_takes_nothing_back(world: World) -> None:
         await world.publish()
         await world.until(NOW + 86700)
         await world.until(NOW + 10)
-        assert (world.serial, world.word()) == (8, "OOOR")
+        assert (world.serial, world.word()) == (9, "OOOR")  # signed anew: what was signed ahead is not valid yet
         assert world.has(CDS)
+
+    world.run(story)
+
+
+def test_a_clock_put_right_signs_anew_within_a_minute(world: World) -> None:
+    async def story(world: World) -> None:
+        await world.publish()
+        world.clock.stop_at(NOW + 3 * 86400)
+        world.pipeline.submit([Work(world.zone, resign=True)])
+        await world.until_sealed()
+        before = world.serial
+        await asyncio.sleep(1.2)  # timers look at the clock once a second
+        world.clock.stop_at(NOW + 10)
+        await asyncio.sleep(1.2)
+        world.clock.stop_at(NOW + 75)
+        assert world.zone.live is not None
+        while world.zone.live.is_ahead(NOW + 75):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await world.until_sealed()
+        assert world.serial > before
 
     world.run(story)
 
