@@ -199,3 +199,29 @@ def test_signatures_are_renewed_before_they_expire_in_a_new_serial(world: World)
         assert world.serial > 8
 
     world.run(story)
+
+
+def test_a_restore_that_nobody_waits_for_any_more_leaves_its_zones_sealed_and_refreshed(world: World) -> None:
+    async def first(world: World) -> None:
+        world.pipeline.submit([Work(world.zone, content())])
+        await world.pipeline.idle()
+
+    world.run(first)
+
+    async def second(world: World) -> None:
+        with State.open(world.directory) as state:
+            async with Schedule(world.clock) as schedule:
+                pipeline = Pipeline(state, world.clock, schedule, lambda _: None)
+                zone = world._new_zone()
+                waiting = asyncio.create_task(pipeline.restore([zone]))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                pipeline.start()
+                while zone.sealed is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                assert any(due.name.startswith("refresh") for due in schedule.due())
+                await pipeline.stop()
+
+    asyncio.run(asyncio.wait_for(second(world), 20))
