@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import dns.rcode
 import dns.rdatatype
 
-from authserver.plugin import Configuration, Handler, Query, Response, Transfer
+from authserver.plugin import Configuration, Handler, Link, Query, Response, Transfer
 from engine import SignedVersion, ZoneSlot
 
 TRANSFERS: Final = (dns.rdatatype.AXFR, dns.rdatatype.IXFR)
@@ -83,6 +83,17 @@ class ZoneHandler:
         if response.rcode == dns.rcode.NXDOMAIN and any(query.is_below(origin) for origin in self.falls_through):
             return await self.following.serve(query)
         return response
+
+
+def in_order(links: Sequence[Link]) -> Link:
+    """One link of several, the first standing first in the chain."""
+
+    def link(following: Handler) -> Handler:
+        for one in reversed(links):
+            following = one(following)
+        return following
+
+    return link
 
 
 async def sealed_version(zone: ServedZone) -> SignedVersion | None:

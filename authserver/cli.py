@@ -59,6 +59,7 @@ def _serve(options: Options) -> int:
             threads=options.threads,
             port=options.port,
             passphrase=passphrase,
+            trusts_clock=options.trust_clock,
         )
     )
 
@@ -313,6 +314,9 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--conf", "-conf", type=Path, default=Path("Corefile"), help="the Corefile (./Corefile)")
     serve.add_argument("--state", type=Path, help="the state directory (/var/lib/zonewright, or ./state when not root)")
     serve.add_argument("--user", help="become this user after binding; without it root keeps only what reading needs")
+    serve.add_argument(
+        "--trust-clock", action="store_true", help="the clock is right, also where the state remembers a later time"
+    )
     serve.add_argument("--threads", type=_positive, help="UDP threads of each listener (one for each processor)")
     serve.add_argument("--port", "-p", type=int, default=53, help="the port of keys that name none (53)")
     serve.add_argument(

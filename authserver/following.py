@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +31,7 @@ from authserver.state import State
 from engine import Clock, Version, ZoneSlot
 from keys.policy import Policy
 from zones import history
-from zones.check import Finding, examine, finding
+from zones.check import Finding, examine, finding, merged
 from zones.errors import SourceError, ZonesError
 from zones.git import Snapshot
 from zones.naming import Scan, is_at_or_below, scan
@@ -43,12 +45,15 @@ from zones.source import (
     list_directory,
     read_candidate,
 )
+from zones.vanishing import GRACE_LOOKS, GRACE_S, Vanishing
 
 log = logging.getLogger(__name__)
 
 READERS: Final = 4
 SETTLED_AFTER_S: Final = 3
 """When a file was too young to be sure of, it is looked at again after this."""
+KEPT_LOOK_S: Final = 60
+"""While zones are kept because many lost their files at once, their directory is looked at this often."""
 
 Stamps = tuple[tuple[str, str], ...]
 
@@ -111,6 +116,11 @@ class Registry:
         """Whether what this source says of the zone counts."""
         claim = self._claims.get(zone.key)
         return claim is not None and claim.sources[:1] == [source]
+
+    def is_elsewhere(self, zone: Zone, source: str) -> bool:
+        """Whether another source has the zone, too."""
+        claim = self._claims.get(zone.key)
+        return claim is not None and any(one != source for one in claim.sources)
 
     def release(self, zones: Iterable[Zone], source: str) -> list[Zone]:
         """This source has these zones no longer; those that no other has."""
@@ -196,9 +206,10 @@ class Follower(ABC):
         return self.looked_at is not None and all(zone.is_settled for zone in self.zones.values())
 
     @property
-    def is_unsure(self) -> bool:
-        """Whether some file was so young that a change of it might not show."""
-        return any(mark == UNSURE for stamps, _ in self._seen.values() for _, mark in stamps)
+    def patience(self) -> float:
+        """How long the next look may wait: not long when some file was so young that a change of it might not show."""
+        is_unsure = any(mark == UNSURE for stamps, _ in self._seen.values() for _, mark in stamps)
+        return SETTLED_AFTER_S if is_unsure else math.inf
 
     def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
         """The zones it has, as far as that is known before the first look; `zones` are the state's."""
@@ -258,6 +269,11 @@ class Follower(ABC):
             for zone in removed:
                 self.world.look_again(zone)
             await self.world.pipeline.remove(unclaimed)
+
+    def _elsewhere(self) -> frozenset[bytes]:
+        """Its zones that another source has, too."""
+        registry = self.world.registry
+        return frozenset(origin for origin, zone in self.zones.items() if registry.is_elsewhere(zone, self.name))
 
     def _publish_table(self) -> None:
         self.table.replace(self.zones)
@@ -364,7 +380,7 @@ class DirectoryFollower(Follower):
         assert isinstance(site.source.options, AutoOptions)
         self.options = site.source.options
         self._directory = str(Path(site.source.location).absolute())
-        self._missed: frozenset[bytes] = frozenset()
+        self._vanishing = Vanishing()
 
     @property
     def table(self) -> ZoneTable:
@@ -395,10 +411,14 @@ class DirectoryFollower(Follower):
     async def _look(self) -> None:
         entries = await asyncio.to_thread(list_directory, self._directory)
         found = scan(entries, self.options.naming, self.source.origins)
-        gone = found.removed(self.zones.keys(), self._directory)
-        # A file that is being replaced is gone for a moment: what is missing twice is gone.
-        await self._set_zones([*found.zones, *found.held], gone & self._missed)
-        self._missed = gone
+        served, elsewhere = self.zones.keys(), self._elsewhere()
+        missing = served - found.zones.keys() - found.held.keys()
+        gone = self._vanishing.look(served, missing, elsewhere, self.world.clock.now())
+        await self._set_zones([*found.zones, *found.held], gone & elsewhere)
+        lost = found.removed(self.zones.keys() - elsewhere, self._directory)
+        await self._set_zones((), gone & lost)
+        if self._vanishing.kept - gone:
+            found = replace(found, findings=merged(found.findings, [self._many_gone(gone)]))
         works = self._sorted_out(found)
         blobs = Directory(self._directory, self.world.clock.now())
 
@@ -410,10 +430,20 @@ class DirectoryFollower(Follower):
         works += await self._read_all(read(origin, entry.name) for origin, entry in found.zones.items())
         self.world.pipeline.submit(works)
 
+    def _many_gone(self, gone: AbstractSet[bytes]) -> Finding:
+        kept = len(self._vanishing.kept - gone)
+        reason = (
+            f"{kept} of {len(self.zones)} zones lost their files at once and go on being served; "
+            f"they are let go when they were missing for {GRACE_LOOKS} looks and {GRACE_S // 60} minutes"
+        )
+        return finding(self._directory, "many-zones-gone", reason)
+
     @property
-    def is_unsure(self) -> bool:
-        """Also when files are missing for the first time."""
-        return bool(self._missed) or super().is_unsure
+    def patience(self) -> float:
+        """Also short when files are missing."""
+        if self._vanishing.is_waiting:
+            return SETTLED_AFTER_S
+        return min(super().patience, KEPT_LOOK_S if self._vanishing.kept else math.inf)
 
 
 class GitFollower(Follower):
@@ -467,8 +497,10 @@ class GitFollower(Follower):
 
     async def _take(self, snapshot: Snapshot) -> None:
         found = scan(snapshot.listed(self._cache.limits), self.options.naming, self.source.origins)
-        gone = found.removed(self.zones.keys(), self.remote.url)
-        await self._set_zones([*found.zones, *found.held], gone)
+        elsewhere = self._elsewhere()
+        moved = elsewhere - found.zones.keys() - found.held.keys()
+        await self._set_zones([*found.zones, *found.held], moved)
+        await self._set_zones((), found.removed(self.zones.keys() - elsewhere, self.remote.url))
         works = self._sorted_out(found)
         with self._cache.blobs(snapshot) as blobs:
             reads = [self._reader(snapshot, blobs, origin, entry.name) for origin, entry in found.zones.items()]
@@ -512,7 +544,6 @@ async def follow(one: Follower, hint: asyncio.Event, wait: Callable[[], float]) 
     while True:
         hint.clear()
         await one.look()
-        pause = min(wait(), SETTLED_AFTER_S) if one.is_unsure else wait()
         with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(min(wait(), one.patience)):
                 await hint.wait()

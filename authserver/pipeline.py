@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from authserver.publisher import Outcome, Publisher, Work, Zone, ZoneKey
 from authserver.schedule import Schedule
@@ -47,6 +47,7 @@ class Pipeline:
         self._work: dict[ZoneKey, Work] = {}
         self._has_work = asyncio.Event()
         self._is_busy = False
+        self._deeds: set[asyncio.Task[None]] = set()
         self._told: dict[ZoneKey, tuple[Finding, ...]] = {}
         self._outcome = asyncio.Condition()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publisher")
@@ -56,11 +57,26 @@ class Pipeline:
     # ---------------------------------------------------------------- life
 
     async def restore(self, zones: Sequence[Zone]) -> None:
-        """Take these zones in and publish the last good version of each that has one."""
+        """Take these zones in and publish the last good version of each that has one.
+
+        Whoever waits may be cancelled, by a reload for one; what was begun is finished all the same, or zones would be
+        live that nobody seals or refreshes.
+        """
         self.zones.update((zone.key, zone) for zone in zones)
+        await asyncio.shield(self._kept(self._restore(zones)))
+
+    def _kept(self, deed: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """The loop itself keeps no task alive."""
+        task = self._loop.create_task(deed)
+        self._deeds.add(task)
+        task.add_done_callback(self._deeds.discard)
+        return task
+
+    async def _restore(self, zones: Sequence[Zone]) -> None:
         works = await self._in_thread(lambda: self._publisher.restore(zones))
+        works = [work for work in works if self.zones.get(work.zone.key) is work.zone]
         for zone in zones:
-            if zone.live is not None:
+            if zone.live is not None and self.zones.get(zone.key) is zone:
                 self._sealer.add(zone, zone.live)
                 self._set_timers(Outcome(zone, zone.live, next_step_at=self._clock.now()))
         if works:
@@ -70,10 +86,12 @@ class Pipeline:
         """Take work from now on."""
         self._sealer.start()
         self._schedule.start("pipeline", self._run, essential=True)
-        self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+        self._schedule.after("tidy", TIDY_S, self._tidy)
 
     async def stop(self) -> None:
         """Finish the batch that runs, leave the rest for the next start."""
+        if self._deeds:
+            await asyncio.wait(self._deeds)
         await asyncio.to_thread(self._sealer.stop)
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -186,7 +204,7 @@ class Pipeline:
             later = self._work.pop(work.zone.key, None)
             self.submit([work.merged(later) if later else work])
 
-        self._schedule.at(f"retry {work.zone.key}", self._clock.now() + RETRY_S, again)
+        self._schedule.after(f"retry {work.zone.key}", RETRY_S, again)
 
     def _set_timers(self, outcome: Outcome) -> None:
         zone = outcome.zone
@@ -217,8 +235,17 @@ class Pipeline:
 
     async def _tidy(self) -> None:
         # Set first: on a full disk tidying fails, and is what makes room when it is tried again.
-        self._schedule.at("tidy", self._clock.now() + TIDY_S, self._tidy)
+        self._schedule.after("tidy", TIDY_S, self._tidy)
+        self._sign_anew_what_is_not_valid_yet()
         await self._in_thread(self._publisher.tidy)
+
+    def _sign_anew_what_is_not_valid_yet(self) -> None:
+        """After a clock that ran ahead was put right."""
+        now = self._clock.now()
+        ahead = [zone for zone in self.zones.values() if zone.live is not None and zone.live.is_ahead(now)]
+        if ahead:
+            log.warning("the clock went back: %d zones are signed anew, their signatures are not valid yet", len(ahead))
+        self.submit(Work(zone, resign=True) for zone in ahead)
 
     # ---------------------------------------------------------------- what the sealer says
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
 from authserver.errors import StateError
 from authserver.state import PackRef, State
-from engine import Clock, EngineError, SignedVersion, SigningKey, Version, ZoneSlot, name_to_text
+from authserver.timekeeping import Timekeeper, is_too_far_behind
+from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, store
 from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
@@ -27,7 +28,7 @@ from keys.rollover import settle
 from keys.states import Key, RecordKind
 from keys.states import Provenance as KeyProvenance
 from signer import plan as signing
-from signer.denial import NSEC3PARAM
+from signer.denial import NSEC3PARAM, denial_for
 from signer.ttls import served_ttls, ttls_of
 from signer.verify import before_live, presigned
 from zones import history
@@ -41,6 +42,9 @@ DNSKEY: Final = 48
 RRSIG: Final = 46
 CDS: Final = 59
 CDNSKEY: Final = 60
+
+CLOCK_BEHIND: Final = "clock-behind-state"
+LOOK_AT_CLOCK_S: Final = 60
 
 
 class ZoneKey(NamedTuple):
@@ -66,11 +70,17 @@ class Live:
     provenance: Provenance | None = None
     is_stored: bool = False
     """Its signatures are on the disk already."""
+    latest_inception: int | None = None
+    """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
 
     @property
     def serial(self) -> int:
         """The published serial."""
         return self.signed.serial
+
+    def is_ahead(self, now: int) -> bool:
+        """Whether a clock that ran ahead signed it, so that it is not valid yet."""
+        return self.latest_inception is not None and self.latest_inception > now
 
 
 @dataclass(slots=True, eq=False)
@@ -177,6 +187,13 @@ class Publisher:
     state: State
     clock: Clock
     handles: dict[str, SigningKey] = field(default_factory=dict)
+    _timekeeper: Timekeeper = field(init=False)
+    _behind: int = field(init=False, default=0)
+    _open: dict[ZoneKey, Live] = field(init=False, default_factory=dict)
+    """Last good versions that need new signatures under a new serial; served open when that can't be committed."""
+
+    def __post_init__(self) -> None:
+        self._timekeeper = Timekeeper(self.state, self.clock)
 
     # ---------------------------------------------------------------- batches
 
@@ -184,6 +201,7 @@ class Publisher:
         """Do all the work; never raises for what a zone, its keys or the disk are like."""
         now = self.clock.now()
         try:
+            self._behind = self._timekeeper.behind(now)
             outcomes, ready = self._commit(works, now)
         except (sqlite3.Error, OSError, StateError, KeysError) as error:
             log.error("state: nothing was published: %s", error)  # noqa: TRY400 (the disk is full, not our code wrong)
@@ -244,13 +262,16 @@ class Publisher:
                 store.forget(tx, origin, view)
             named = history.images_of(tx)
         self.state.drop_unreferenced(named)
+        self._timekeeper.note(now)
 
     def _unwritten(self, work: Work, error: Exception) -> Outcome:
+        self._serve_open(work.zone)
         reason = finding(str(self.state.directory), "state-unwritable", f"{error}")
         return Outcome(work.zone, findings=(reason,), retry=work)
 
     def _published(self, one: _Ready) -> Outcome:
         zone = one.work.zone
+        self._open.pop(zone.key, None)
         zone.live = one.live
         zone.identity = one.identity
         zone.findings = one.findings
@@ -271,8 +292,11 @@ class Publisher:
             zone.file = content.file
         base = _base(work)
         findings = content.findings if content is not None else zone.findings
+        findings = tuple(one for one in findings if one.rule != CLOCK_BEHIND)
         if base is None:
             return Outcome(zone, findings=findings)
+        if self._waits_for_clock(tx, zone):
+            return self._held_by_clock(work, findings, now)
         try:
             return self._version(tx, work, base, findings, now)
         except (EngineError, KeysError, ValueError) as error:
@@ -283,6 +307,25 @@ class Publisher:
             # Content waits for other content; signatures and keys don't wait, or what serves would run out.
             is_due = content is None or work.resign
             return Outcome(zone, findings=findings, retry=Work(zone, resign=work.resign) if is_due else None)
+
+    def _waits_for_clock(self, tx: sqlite3.Connection, zone: Zone) -> bool:
+        if not self._behind:
+            return False
+        policy = _policy(zone, store.load(tx, *zone.key))
+        return policy is not None and is_too_far_behind(self._behind, policy)
+
+    def _held_by_clock(self, work: Work, findings: tuple[Finding, ...], now: int) -> Outcome:
+        """Signing now could make a zone of signatures that ran out; what serves goes on, and is right by its time."""
+        zone = work.zone
+        self._serve_open(zone)
+        if work.content is None and not work.resign:
+            return Outcome(zone, next_step_at=now + LOOK_AT_CLOCK_S)
+        reason = (
+            f"the clock is {self._behind} s behind what the state remembers, and nothing is signed by it: "
+            "put the clock right; if it is right, and was wrong before, start with --trust-clock"
+        )
+        zone.findings = (*findings, finding(zone.file, CLOCK_BEHIND, reason))
+        return Outcome(zone, findings=zone.findings, retry=work)
 
     @staticmethod
     def _held(zone: Zone, findings: tuple[Finding, ...]) -> Outcome:
@@ -296,7 +339,8 @@ class Publisher:
         history.see(tx, *zone.key, now)
         last = history.last_published(tx, *zone.key)
         policy, keys, wait_until, keys_moved = self._keys(tx, zone, now)
-        resign = work.resign or keys_moved
+        is_ahead = zone.live is not None and zone.live.is_ahead(now)
+        resign = work.resign or keys_moved or is_ahead
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
         if last is not None and last.sealed_at is not None and zone.live is None and policy is not None:
             resign = True  # its signatures are gone, but somebody may have them: others need another serial
@@ -314,14 +358,23 @@ class Publisher:
                 return self._unchanged(tx, work, last, findings, wait_until, now)
             if serials.when_same != serials.when_changed:
                 prepared = self._prepare(base, keys, policy, serials.when_same, now)
-        previous = zone.live.signed if zone.live is not None else None
-        signed = SignedVersion(prepared.version, prepared.plan, previous)
+        previous = zone.live if not is_ahead else None  # nothing of a clock that ran ahead is carried over
+        signed = SignedVersion(prepared.version, prepared.plan, previous.signed if previous is not None else None)
         if (verdict := before_live(signed)).is_held:
             return self._held(zone, (*findings, *verdict.findings))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
         identity = content.identity if content is not None else zone.identity
-        live = Live(signed, source_serial, digest, tuple(keys), policy, now, provenance)
+        live = Live(
+            signed,
+            source_serial,
+            digest,
+            tuple(keys),
+            policy,
+            now,
+            provenance,
+            latest_inception=_latest_inception(prepared.plan, previous),
+        )
         self._note(tx, zone.key, live, identity, now)
         return _Ready(work, live, identity, findings, wait_until)
 
@@ -392,6 +445,7 @@ class Publisher:
     def restore(self, zones: Iterable[Zone]) -> list[Work]:
         """Publish what was published last, out of the images; the works are what can't be served as it was."""
         now = self.clock.now()
+        self._behind = self._timekeeper.behind(now)
         by_key = {zone.key: zone for zone in zones}
         with self.state.reader() as tx:
             images = [image for image in history.last_images(tx) if ZoneKey(image.origin, image.view) in by_key]
@@ -438,17 +492,22 @@ class Publisher:
     ) -> Work | None:
         policy = _policy(zone, keys)
         was_signed = any(key.dnskey in (version.rrset(version.origin, DNSKEY) or (0, []))[1] for key in keys)
-        plan = signing.signing_plan(keys, self.handles, policy, now) if policy is not None and was_signed else None
+        at = now
+        if policy is not None and is_too_far_behind(self._behind, policy):
+            at = max(now, last.published_at)  # by the state's time, or it would be signed for the past
+        plan, is_as_wanted = None, True
+        if policy is not None and was_signed:
+            as_published = replace(policy, denial=denial_for(version, policy.denial))
+            plan, is_as_wanted = signing.signing_plan(keys, self.handles, as_published, at), as_published == policy
         signed = SignedVersion(version, plan)
-        restored = signed.restore(signatures) if signatures is not None and plan is not None else 0
+        latest_inception = last.published_at - policy.inception_offset if policy is not None and was_signed else None
+        is_ahead = latest_inception is not None and latest_inception > at
+        restored = signed.restore(signatures) if signatures is not None and plan is not None and not is_ahead else 0
         zone.source, zone.identity = version, last.identity
         if last.provenance is not None:
             zone.file = last.provenance.file
         if policy is None and was_signed:
             zone.source = version.without([DNSKEY, CDS, CDNSKEY, NSEC3PARAM])
-        if (policy is not None) != was_signed or (last.sealed_at is not None and restored < signed.slots):
-            # It was transferred with signatures that are gone or too old: these make another serial.
-            return Work(zone, resign=True)
         if (verdict := before_live(signed)).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
@@ -461,10 +520,34 @@ class Publisher:
             last.published_at,
             last.provenance,
             is_stored=last.sealed_at is not None,
+            latest_inception=latest_inception if restored == signed.slots else _latest_inception(plan, None),
         )
+        is_lost = is_ahead or (last.sealed_at is not None and restored < signed.slots)
+        if (policy is not None) != was_signed or is_lost or not is_as_wanted:
+            # It was transferred with signatures that are gone, too old or not valid yet: others make another serial.
+            inception = plan.inception if plan is not None else None
+            self._open[zone.key] = replace(live, is_stored=False, latest_inception=inception)
+            return Work(zone, resign=True)
         zone.live = live
         zone.slot.publish(signed)
         return None
+
+    def _serve_open(self, zone: Zone) -> None:
+        """Serve the last good version with signatures made at need; nobody seals it, so no transfer shows it."""
+        live = self._open.pop(zone.key, None)
+        if live is None or zone.live is not None:
+            return
+        zone.live = live
+        zone.slot.publish(live.signed)
+        log.warning("%s: serial %d is served again, with signatures that are not stored", zone.key, live.serial)
+
+
+def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:
+    """Of a version's signatures: those the plan makes, and those of the version before, which may be carried over."""
+    if plan is None:
+        return None
+    carried = previous.latest_inception if previous is not None else None
+    return max(plan.inception, carried or 0)
 
 
 def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> int | None:

@@ -4,6 +4,9 @@ A *task* runs as long as its server; when it dies it is started again by name, l
 essential, its server stops. A *timer* is an action at a point in time of the clock; adding one under a name that
 exists moves it. The clock may be moved by tests: timers look at it at least once a second.
 
+A clock that is set back moves the timers that `after` set, or what is to be done in ten seconds would wait for the
+time of a clock that ran ahead; what `at` set has a reason to be due then, and stays.
+
 Limits: a timer's action runs in a task of its own, one at a time per name; an action that fails is logged and not
 tried again, because whoever set it knows when it is due next.
 """
@@ -25,6 +28,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 LONGEST_SLEEP_S = 1.0
 CANCEL_AGAIN_S = 0.2
+SMALL_HEAP = 64
 
 Action = Callable[[], Awaitable[None]]
 
@@ -52,6 +56,8 @@ class Schedule:
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._due: dict[str, tuple[int, int, Action]] = {}
+        self._pauses: dict[str, int] = {}
+        self._seen = clock.now()
         self._heap: list[tuple[int, int, str]] = []
         self._order = itertools.count()
         self._changed = asyncio.Event()
@@ -119,14 +125,30 @@ class Schedule:
 
     def at(self, name: str, due_at: int, action: Action) -> None:
         """Run `action` at this time of the clock; the name's earlier time, if it had one, is forgotten."""
+        self._pauses.pop(name, None)
+        self._set(name, due_at, action)
+
+    def after(self, name: str, pause: int, action: Action) -> None:
+        """Run `action` in so many seconds, also when the clock is set back before that."""
+        now = self._clock.now()
+        self._seen = max(self._seen, now)
+        self._pauses[name] = pause
+        self._set(name, now + pause, action)
+
+    def _set(self, name: str, due_at: int, action: Action) -> None:
         order = next(self._order)
         self._due[name] = (due_at, order, action)
         heapq.heappush(self._heap, (due_at, order, name))
+        if len(self._heap) > SMALL_HEAP + 2 * len(self._due):
+            # A timer that was moved or forgotten leaves its old entry behind.
+            self._heap = [(due_at, order, name) for name, (due_at, order, _) in self._due.items()]
+            heapq.heapify(self._heap)
         self._changed.set()
 
     def forget(self, name: str) -> None:
         """The timer of this name will not run."""
         self._due.pop(name, None)
+        self._pauses.pop(name, None)
 
     def due(self) -> list[Due]:
         """All timers, the soonest first."""
@@ -136,11 +158,19 @@ class Schedule:
     async def _run_timers(self) -> None:
         while True:
             self._changed.clear()
+            self._follow_clock()
             for name, action in self._take_due():
                 self._run_action(name, action)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._changed.wait()
+
+    def _follow_clock(self) -> None:
+        now = self._clock.now()
+        if now < self._seen:
+            for name, pause in self._pauses.items():
+                self._set(name, now + pause, self._due[name][2])
+        self._seen = now
 
     def _take_due(self) -> list[tuple[str, Action]]:
         taken = []
@@ -155,6 +185,7 @@ class Schedule:
                 self._due[name] = (now + 1, order, entry[2])
                 continue
             del self._due[name]
+            self._pauses.pop(name, None)
             taken.append((name, entry[2]))
         return taken
 

@@ -45,6 +45,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         *store.SCHEMA,
         *history.SCHEMA,
     ),
+    ("ALTER TABLE state ADD COLUMN disclaimed INTEGER",),
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 
@@ -338,6 +339,21 @@ class State:
             (at,) = tx.execute("SELECT last_event FROM state").fetchone()
             events = [event for event in (at, store.last_event(tx)) if event is not None]
         return max(events, default=None)
+
+    def ahead_of(self, now: int) -> int:
+        """How many seconds of what is remembered are still to come by this clock; 0 once that was disclaimed."""
+        last = self.last_event()
+        if last is None or last <= now:
+            return 0
+        with self.reader() as tx:
+            (disclaimed,) = tx.execute("SELECT disclaimed FROM state").fetchone()
+        return 0 if disclaimed is not None and last <= disclaimed else last - now
+
+    def disclaim(self) -> None:
+        """What is remembered of times to come was written by a wrong clock: `ahead_of` counts it no more."""
+        last = self.last_event()
+        with self.transaction() as tx:
+            tx.execute("UPDATE state SET disclaimed = ?", (last,))
 
     # -------------------------------------------------------------- packs
 

@@ -37,3 +37,9 @@ def denials_of(version: Version) -> tuple[Denial, ...]:
     (rdata, *_) = rdatas
     iterations, salt = int.from_bytes(rdata[2:4], "big"), rdata[5:]
     return Denial("nsec3", False, iterations, salt), Denial("nsec3", True, iterations, salt)
+
+
+def denial_for(version: Version, wanted: Denial) -> Denial:
+    """The choice that a version as we published it can be served by: the one wanted if its NSEC3PARAM fits."""
+    possible = denials_of(version)
+    return wanted if wanted in possible or (wanted.kind == "compact" and Denial() in possible) else possible[0]

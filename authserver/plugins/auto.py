@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from authserver.backend import ZoneHandler, ZoneTable
+from authserver.backend import ZoneHandler, ZoneTable, in_order
 from authserver.plugin import (
     ROOT,
     SOURCES,
@@ -13,7 +13,6 @@ from authserver.plugin import (
     Build,
     Choice,
     Duration,
-    Handler,
     Link,
     PathKind,
     Schema,
@@ -79,14 +78,7 @@ class AutoOptions:
 
 def setup(build: Build) -> Link | None:
     """One table and one link for each `auto`."""
-    links = [_one(build, settings) for settings in build.settings]
-
-    def link(following: Handler) -> Handler:
-        for one in reversed(links):
-            following = one(following)
-        return following
-
-    return link
+    return in_order([_one(build, settings) for settings in build.settings])
 
 
 def _one(build: Build, settings: Settings) -> Link:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from authserver.backend import ZoneHandler, ZoneTable
+from authserver.backend import ZoneHandler, ZoneTable, in_order
 from authserver.plugin import (
     ROOT,
     SOURCES,
@@ -13,7 +13,6 @@ from authserver.plugin import (
     Build,
     Choice,
     Duration,
-    Handler,
     Link,
     PathKind,
     Schema,
@@ -52,14 +51,7 @@ class FileOptions:
 
 def setup(build: Build) -> Link | None:
     """One table and one link for each `file`; they stand in the chain in the order of the Corefile."""
-    links = [_one(build, settings) for settings in build.settings]
-
-    def link(following: Handler) -> Handler:
-        for one in reversed(links):
-            following = one(following)
-        return following
-
-    return link
+    return in_order([_one(build, settings) for settings in build.settings])
 
 
 def _one(build: Build, settings: Settings) -> Link:

@@ -205,7 +205,13 @@ pub fn shared_labels(a: &[u8], b: &[u8]) -> usize {
 /// Order of two labels as octet strings in lower case.
 #[must_use]
 pub fn compare_labels(a: &[u8], b: &[u8]) -> Ordering {
-    a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
+    for (x, y) in a.iter().zip(b) {
+        let order = x.to_ascii_lowercase().cmp(&y.to_ascii_lowercase());
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
 }
 
 /// A key whose octet order is the canonical order of names; appended to `out`.

@@ -255,9 +255,13 @@ impl Version {
     #[must_use]
     pub fn find(&self, lower: &[u8]) -> Option<usize> {
         let hash = self.hasher.hash_one(lower);
-        self.index
-            .find(hash, |node| self.name_of(*node as usize).eq_ignore_ascii_case(lower))
-            .map(|node| *node as usize)
+        self.index.find(hash, |node| self.is_named(*node, lower)).map(|node| *node as usize)
+    }
+
+    /// Whether a node has this name. A wire name says where it ends: when so many octets are equal, all are.
+    fn is_named(&self, node: u32, lower: &[u8]) -> bool {
+        let octets = self.nodes.get(node as usize).map_or(name::ROOT, |node| self.octets_from(node.name));
+        octets.get(..lower.len()).is_some_and(|name| name.eq_ignore_ascii_case(lower))
     }
 
     /// The deepest node at or above a name given in lower case, which must be in the zone, and that node's own name
@@ -277,10 +281,16 @@ impl Version {
     /// The last node in canonical order that is not after a name without a node, whose closest encloser is given.
     #[must_use]
     pub fn predecessor(&self, lower: &[u8], closest_encloser: usize) -> usize {
-        let end = self.nodes.get(closest_encloser).map_or(0, |node| node.end as usize);
+        let Some((depth, end)) = self.nodes.get(closest_encloser).map(|node| (node.labels, node.end as usize)) else {
+            return 0;
+        };
+        // All below the closest encloser differ from the name in the label next to it, and so that label alone decides.
+        let next_closer = label_at(lower, name::label_count(lower).saturating_sub(usize::from(depth) + 1));
         let inside = self.nodes.get(closest_encloser + 1..end).unwrap_or(&[]);
-        let before =
-            inside.partition_point(|node| name::compare_canonical(self.name_at(node.name), lower) == Ordering::Less);
+        let before = inside.partition_point(|node| {
+            let label = label_at(self.octets_from(node.name), usize::from(node.labels.saturating_sub(depth + 1)));
+            name::compare_labels(label, next_closer) == Ordering::Less
+        });
         closest_encloser + before
     }
 
@@ -454,6 +464,16 @@ impl RRset<'_> {
         self.octets = self.octets.get(..used).unwrap_or(&[]);
         self
     }
+}
+
+/// The label of a name so many from the left; empty when it has fewer.
+fn label_at(name: &[u8], index: usize) -> &[u8] {
+    let mut at = 0;
+    for _ in 0..index {
+        at += 1 + usize::from(name.get(at).copied().unwrap_or(0));
+    }
+    let length = usize::from(name.get(at).copied().unwrap_or(0));
+    name.get(at + 1..at + 1 + length).unwrap_or(&[])
 }
 
 fn digest_rdata(rtype: u16, rdata: &[u8], buffer: &mut Vec<u8>) {

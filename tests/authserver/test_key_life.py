@@ -139,8 +139,28 @@ def test_a_clock_set_back_takes_nothing_back(world: World) -> None:
         await world.publish()
         await world.until(NOW + 86700)
         await world.until(NOW + 10)
-        assert (world.serial, world.word()) == (8, "OOOR")
+        assert (world.serial, world.word()) == (9, "OOOR")  # signed anew: what was signed ahead is not valid yet
         assert world.has(CDS)
+
+    world.run(story)
+
+
+def test_a_clock_put_right_signs_anew_within_a_minute(world: World) -> None:
+    async def story(world: World) -> None:
+        await world.publish()
+        world.clock.stop_at(NOW + 3 * 86400)
+        world.pipeline.submit([Work(world.zone, resign=True)])
+        await world.until_sealed()
+        before = world.serial
+        await asyncio.sleep(1.2)  # timers look at the clock once a second
+        world.clock.stop_at(NOW + 10)
+        await asyncio.sleep(1.2)
+        world.clock.stop_at(NOW + 75)
+        assert world.zone.live is not None
+        while world.zone.live.is_ahead(NOW + 75):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await world.until_sealed()
+        assert world.serial > before
 
     world.run(story)
 
@@ -179,3 +199,29 @@ def test_signatures_are_renewed_before_they_expire_in_a_new_serial(world: World)
         assert world.serial > 8
 
     world.run(story)
+
+
+def test_a_restore_that_nobody_waits_for_any_more_leaves_its_zones_sealed_and_refreshed(world: World) -> None:
+    async def first(world: World) -> None:
+        world.pipeline.submit([Work(world.zone, content())])
+        await world.pipeline.idle()
+
+    world.run(first)
+
+    async def second(world: World) -> None:
+        with State.open(world.directory) as state:
+            async with Schedule(world.clock) as schedule:
+                pipeline = Pipeline(state, world.clock, schedule, lambda _: None)
+                zone = world._new_zone()
+                waiting = asyncio.create_task(pipeline.restore([zone]))
+                await asyncio.sleep(0)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                pipeline.start()
+                while zone.sealed is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                assert any(due.name.startswith("refresh") for due in schedule.due())
+                await pipeline.stop()
+
+    asyncio.run(asyncio.wait_for(second(world), 20))

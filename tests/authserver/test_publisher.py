@@ -354,3 +354,110 @@ def test_a_presigned_zone_with_wrong_signatures_is_held_or_not(publisher, policy
         policy == "hold",
         policy == "hold",
     )
+
+
+DAY = 86400
+
+
+def test_signatures_of_a_clock_that_ran_ahead_are_replaced_when_it_is_right_again(publisher, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    clock.stop_at(NOW + 3 * DAY)
+    publisher.run([Work(zone, resign=True)])
+    seal(publisher, zone)
+    assert zone.live.serial == 8
+    clock.stop_at(NOW + 10)
+    assert zone.live.is_ahead(NOW + 10)
+    publisher.run([Work(zone)])
+    seal(publisher, zone)
+    assert zone.live.serial == 9
+    assert not zone.live.is_ahead(NOW + 10)
+    assert zone.live.signed.earliest_expiration < NOW + DEFAULT.validity + 60
+
+
+def test_signatures_of_a_clock_that_ran_ahead_are_not_served_again_after_a_restart(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    clock.stop_at(NOW + 3 * DAY)
+    publisher.run([Work(zone, resign=True)])
+    seal(publisher, zone)
+    clock.stop_at(NOW + 10)
+    publisher, again, works = after_restart(state, clock)
+    publisher.run(works)
+    seal(publisher, again)
+    assert again.live.serial == 9
+    assert again.live.signed.earliest_expiration < NOW + DEFAULT.validity + 60
+
+
+def test_content_is_held_while_the_clock_is_far_behind_the_state_and_taken_when_it_is_right(publisher, state, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    clock.stop_at(NOW - 30 * DAY)
+    publisher, again, works = after_restart(state, clock)
+    assert works == []
+    outcome = publish(publisher, again, last=3)
+    assert [one.rule for one in again.findings] == ["clock-behind-state"]
+    assert "put the clock right" in str(again.findings[0])
+    assert again.slot.current.serial == 7
+    clock.stop_at(NOW + 60)
+    publisher.run([outcome.retry])
+    assert again.live.serial == 8
+    assert not again.is_held
+
+
+def test_a_zone_without_signatures_is_published_by_any_clock(publisher, state, clock):
+    zone = new_zone(policy=None)
+    publish(publisher, zone)
+    clock.stop_at(NOW - 30 * DAY)
+    publisher, again, _ = after_restart(state, clock, policy=None)
+    publish(publisher, again, last=3)
+    assert again.live.serial == 8
+
+
+def test_a_clock_that_is_as_the_process_started_is_right_whatever_the_state_remembers(publisher, clock):
+    zone = new_zone()
+    publish(publisher, zone)
+    clock.stop_at(NOW + 400 * DAY)
+    publish(publisher, zone, last=3)
+    clock.stop_at(NOW + 10)
+    publish(publisher, zone, last=4)
+    assert zone.live.serial == 9
+    assert not zone.live.is_ahead(NOW + 10)
+    publisher.tidy()
+    again = Publisher(publisher.state, clock)
+    publish(again, zone, last=5)
+    assert zone.live.serial == 10
+
+
+def test_an_operator_can_say_that_the_clock_is_right(publisher, state, clock):
+    publish(publisher, new_zone())
+    clock.stop_at(NOW - 400 * DAY)
+    assert state.ahead_of(clock.now()) == 400 * DAY
+    state.disclaim()
+    assert state.ahead_of(clock.now()) == 0
+    publisher, again, works = after_restart(state, clock)
+    publisher.run(works)
+    assert again.live.serial == 8
+    assert not again.is_held
+
+
+def test_what_must_be_signed_anew_is_served_open_while_the_disk_is_full(publisher, state, clock, monkeypatch):
+    zone = new_zone()
+    publish(publisher, zone)
+    seal(publisher, zone)
+    clock.stop_at(NOW + DEFAULT.validity + 1)
+    publisher, again, works = after_restart(state, clock)
+
+    def full(_images):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "write_pack", lambda _, images: full(images))
+        (outcome,) = publisher.run(works)
+    assert again.slot.current.serial == 7
+    assert outcome.live is None  # or it would be sealed
+    assert again.is_settled
+    assert again.slot.current.rrset(again.key.origin, 46) is not None
+    publisher.run([outcome.retry])
+    assert again.live.serial == 8

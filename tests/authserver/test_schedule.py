@@ -102,3 +102,19 @@ def test_two_tasks_of_one_name_are_refused():
                 schedule.start("work", work)
 
     run(body())
+
+
+def test_timers_that_are_moved_often_leave_nothing_behind():
+    async def story():
+        schedule = Schedule(Clock())
+        for _ in range(1000):
+            schedule.at("one", 5000, _nothing)
+            schedule.at("other", 6000, _nothing)
+        assert len(schedule._heap) < 100
+        assert [due.name for due in schedule.due()] == ["one", "other"]
+
+    asyncio.run(story())
+
+
+async def _nothing():
+    pass

@@ -261,3 +261,17 @@ def test_a_reload_that_fails_late_leaves_a_signed_zone_signed(run, tmp_path):
     time.sleep(1)
     assert keys
     assert server.texts(ORIGIN, "DNSKEY") == keys
+
+
+def test_eight_thousand_zones_are_ready_soon_and_term_ends_them_while_they_are_sealed(run, tmp_path):
+    directory = tmp_path / "many"
+    directory.mkdir()
+    text = "$TTL 300\n@ SOA ns hostmaster 1 7200 900 1209600 300\n@ NS ns\nns A 192.0.2.1\n"
+    for number in range(8000):
+        (directory / f"z{number}.test.zone").write_text(text)
+    body = f".:{{port}} {{\n    bind 127.0.0.1\n    auto {{\n        directory {directory} (.*)\\.zone {{1}}\n    }}\n"
+    server = run(Zonewright, corefile=body + "    dnssec\n}\n")
+    assert server.texts("ns.z7999.test.") == ["192.0.2.1"]
+    started = time.monotonic()
+    assert server.stop(seconds=20) == 0
+    assert time.monotonic() - started < 5
