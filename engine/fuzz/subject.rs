@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zonewright_engine::build::build;
 use zonewright_engine::clock::Clock;
 use zonewright_engine::crypto::SigningKey;
 use zonewright_engine::denial::Choice;
+use zonewright_engine::effect::Effects;
 use zonewright_engine::message::Query;
 use zonewright_engine::name::Name;
 use zonewright_engine::responder::{BlockParts, ZoneSlot};
@@ -82,7 +83,9 @@ pub struct Subject {
 impl Subject {
     /// `example.` signed, `sub.example.` unsigned, `empty.example.` without a version, `chained.test.` for Python.
     pub fn new() -> Self {
-        let service = Service::new(Arc::new(Clock::default()), 16).expect("an eventfd");
+        let clock = Clock::default();
+        clock.stop_at(1_700_000_000);
+        let service = Service::new(Arc::new(clock), 16, Duration::from_secs(10)).expect("an eventfd");
         let zones = vec![
             slot("example.", Some((&large_zone(), Some(plan())))),
             slot("sub.example.", Some((UNSIGNED, None))),
@@ -95,7 +98,7 @@ impl Subject {
             origins,
             zones,
             chained,
-            log: number == 0,
+            effects: Arc::new(Effects { log: number == 0, ..Effects::default() }),
         };
         let chained = vec![name("chained.test.")];
         service.responder.route(vec![block(0, origins, zones, false), block(1, chained, Vec::new(), true)]);
