@@ -698,18 +698,18 @@ struct Effects(Arc<effect::Effects>);
 impl Effects {
     #[new]
     #[pyo3(signature = (
-        *, log = false, nsid = None, size = message::UDP_SIZE, any = "one", minimal = false, cookies = None, limiter = None
+        *, log = false, nsid = None, size = message::UDP_SIZE, any_ = "one", minimal = false, cookies = None, limiter = None
     ))]
     fn new(
         log: bool,
         nsid: Option<&[u8]>,
         size: u16,
-        any: &str,
+        any_: &str,
         minimal: bool,
         cookies: Option<&Cookies>,
         limiter: Option<&Limiter>,
     ) -> PyResult<Self> {
-        let any = match any {
+        let any = match any_ {
             "one" => effect::Any::One,
             "all" => effect::Any::All,
             "hinfo" => effect::Any::Hinfo,

@@ -32,6 +32,13 @@ pub enum Standing {
     Good,
 }
 
+/// A standing, and the whole cookie to answer with.
+pub type Judged = (Standing, Option<[u8; WHOLE]>);
+
+/// An option of a length that no cookie has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACookie;
+
 /// How cookies are answered.
 #[derive(Clone, Debug)]
 pub struct Cookies {
@@ -46,10 +53,10 @@ impl Cookies {
     ///
     /// # Errors
     /// The option's length is none that a cookie has: FORMERR (RFC 7873 section 5.2.2).
-    pub fn judge(&self, option: &[u8], client: IpAddr, now: i64) -> Result<(Standing, Option<[u8; WHOLE]>), ()> {
-        let Some((own, server)) = option.split_first_chunk::<CLIENT>() else { return Err(()) };
+    pub fn judge(&self, option: &[u8], client: IpAddr, now: i64) -> Result<Judged, NotACookie> {
+        let Some((own, server)) = option.split_first_chunk::<CLIENT>() else { return Err(NotACookie) };
         if !matches!(server.len(), 0 | 8..=32) {
-            return Err(());
+            return Err(NotACookie);
         }
         let Some(first) = self.secrets.first() else { return Ok((Standing::None, None)) };
         // RFC 9018 section 4.3 counts in 32 bits, as serial numbers are compared.

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::cookie::{Cookies, Standing};
+use crate::cookie::{Cookies, NotACookie, Standing};
 use crate::counters::Transport;
 use crate::effect::Effects;
 use crate::message::{
@@ -55,7 +55,7 @@ impl<'a> Manner<'a> {
         cookies: &Cookies,
         client: IpAddr,
         now: impl FnOnce() -> i64,
-    ) -> Result<(), ()> {
+    ) -> Result<(), NotACookie> {
         if let (Some(opt), Some(data)) = (&mut self.opt, query.edns.and_then(|edns| edns.option(option::COOKIE))) {
             (self.standing, opt.cookie) = cookies.judge(data, client, now())?;
         }

@@ -187,6 +187,9 @@ pub struct Routes {
     nowhere: Front,
 }
 
+/// A route, and the zone of its block that holds the name.
+type Found<'a> = (&'a Arc<Route>, Option<&'a Arc<ZoneSlot>>);
+
 /// What one listener answers.
 #[derive(Default)]
 struct Listener {
@@ -253,7 +256,7 @@ impl Routes {
     }
 
     /// The route of a name in lower case, and the zone of its block that holds it.
-    fn find(&self, listener: u32, lower: &[u8], qtype: u16) -> Option<(&Arc<Route>, Option<&Arc<ZoneSlot>>)> {
+    fn find(&self, listener: u32, lower: &[u8], qtype: u16) -> Option<Found<'_>> {
         let table = &self.listeners.get(listener as usize)?.table;
         let zone_of = |lower: &[u8]| {
             let (_, route) = table.longest(lower)?;
@@ -475,40 +478,48 @@ impl Responder {
             add(&self.totals.malformed);
             return manner.refuse(query, rcode::FORMERR, None, out);
         }
-        if let Some(outcome) = self.by_cookie(query, arrival, cookies, &manner, out) {
-            return outcome;
-        }
-        let whole = Asked { query, arrival, lower: &lower, effects, manner: &manner };
-        let refused = refused_by_form(query, arrival.transport);
-        let Some((route, slot)) = found.filter(|_| refused.is_none()) else {
-            let (code, error) = refused.unwrap_or((rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE)));
-            if code == rcode::REFUSED {
-                add(&self.totals.refused);
-            }
-            let answered = Answered::plain(manner.refuse(query, code, error, out), code);
-            return self.limited(&whole, &answered, &[], out);
+        let answered = match self.by_cookie(query, arrival, cookies, &manner, out) {
+            Some(answered) => answered,
+            None => match self.by_question(query, arrival.transport, found, effects, &manner, out) {
+                Ok(answered) => answered,
+                Err(block) => return Outcome::Declined(block),
+            },
         };
-        let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR);
-        if is_transfer && arrival.transport == Transport::Tcp {
-            return Outcome::Declined(route.block.number);
-        }
-        let answered = match slot {
-            None if query.qtype == rrtype::ANY && effects.any == Any::Hinfo => made_up(query, &manner, out),
-            _ if route.block.chained => return Outcome::Declined(route.block.number),
-            Some(slot) => from_slot(slot, query, effects, &manner, out),
-            None => {
-                add(&self.totals.refused);
-                let refused = manner.refuse(query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
-                Answered::plain(refused, rcode::REFUSED)
-            }
-        };
-        let zone = slot.map_or(&*route.origin, |slot| &*slot.origin);
-        let outcome = self.limited(&whole, &answered, zone, out);
-        if let Outcome::Answer(length) = outcome {
-            let response = out.get(..length).unwrap_or(&[]);
+        let zone = found.map_or(name::ROOT, |(route, slot)| slot.map_or(&*route.origin, |slot| &*slot.origin));
+        let asked = Asked { query, arrival, lower: &lower, effects, manner: &manner };
+        let outcome = self.limited(&asked, &answered, zone, out);
+        if let (Outcome::Answer(length), Some((route, _))) = (&outcome, found) {
+            let response = out.get(..*length).unwrap_or(&[]);
             observe(&Observed { query, route, response, rcode: answered.rcode });
         }
         outcome
+    }
+
+    /// The answer to the question, or the number of the block whose chain answers.
+    fn by_question(
+        &self,
+        query: &Query<'_>,
+        transport: Transport,
+        found: Option<Found<'_>>,
+        effects: &Effects,
+        manner: &Manner<'_>,
+        out: &mut [u8],
+    ) -> Result<Answered, i64> {
+        if let Some((code, error)) = refused_by_form(query, transport) {
+            return Ok(Answered::plain(manner.refuse(query, code, error, out), code));
+        }
+        let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR) && transport == Transport::Tcp;
+        match found {
+            Some((route, _)) if is_transfer => Err(route.block.number),
+            Some((_, None)) if query.qtype == rrtype::ANY && effects.any == Any::Hinfo => Ok(made_up(query, manner, out)),
+            Some((route, _)) if route.block.chained => Err(route.block.number),
+            Some((_, Some(slot))) => Ok(from_slot(slot, query, effects, manner, out)),
+            Some((_, None)) | None => {
+                add(&self.totals.refused);
+                let refused = manner.refuse(query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
+                Ok(Answered::plain(refused, rcode::REFUSED))
+            }
+        }
     }
 
     /// What is answered for its cookie, or the want of it, alone.
@@ -519,29 +530,27 @@ impl Responder {
         cookies: &Cookies,
         manner: &Manner<'_>,
         out: &mut [u8],
-    ) -> Option<Outcome> {
+    ) -> Option<Answered> {
+        let mut refuse = |code| Some(Answered::plain(manner.refuse(query, code, None, out), code));
         let is_new = query.edns.is_some_and(|edns| edns.option(option::COOKIE).is_some_and(|data| data.len() == 8));
         if !query.has_question {
-            if query.edns.is_some_and(|edns| edns.version > 0) {
-                return Some(manner.refuse(query, rcode::BADVERS, None, out));
-            }
             // RFC 7873 section 5.4: a cookie is asked for, or whether one is still good.
-            let code = match manner.standing {
+            return refuse(match manner.standing {
+                _ if query.edns.is_some_and(|edns| edns.version > 0) => rcode::BADVERS,
                 Standing::Unknown if !is_new => rcode::BADCOOKIE,
                 Standing::None => rcode::FORMERR,
                 _ => rcode::NOERROR,
-            };
-            return Some(manner.refuse(query, code, None, out));
+            });
         }
         if !cookies.required || arrival.transport == Transport::Tcp || manner.standing == Standing::Good {
             return None;
         }
         add(&self.totals.cookies_wanted);
         // RFC 7873 section 5.2.3; who knows no cookies is sent to TCP (section 5.2.1).
-        Some(match manner.standing {
-            Standing::Unknown => manner.refuse(query, rcode::BADCOOKIE, None, out),
-            _ => manner.truncated(query, out),
-        })
+        match manner.standing {
+            Standing::Unknown => refuse(rcode::BADCOOKIE),
+            _ => Some(Answered::plain(manner.truncated(query, out), rcode::NOERROR)),
+        }
     }
 
     /// The outcome, as the rate of such responses leaves it.
