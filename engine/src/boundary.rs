@@ -1096,9 +1096,10 @@ fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, QueryHead, Records, Responder, SignedVersion,
-        SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag, name_from_text, name_to_text,
-        parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
+        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, QueryHead, Records,
+        Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag,
+        name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text,
+        rrtype_to_text, verify_signature,
     };
 
     #[pymodule_export]

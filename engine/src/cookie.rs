@@ -75,7 +75,8 @@ impl Cookies {
             return None;
         }
         let number = self.secrets.iter().position(|secret| {
-            let expected = make_of(secret, own, [server.first(), server.get(1), server.get(2), server.get(3)], client, at);
+            let expected =
+                make_of(secret, own, [server.first(), server.get(1), server.get(2), server.get(3)], client, at);
             is_same(expected.get(CLIENT..).unwrap_or(&[]), server)
         })?;
         Some(Made { at, is_by_first: number == 0 })

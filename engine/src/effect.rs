@@ -42,14 +42,6 @@ pub struct Effects {
 
 impl Default for Effects {
     fn default() -> Self {
-        Self {
-            log: false,
-            nsid: None,
-            size: UDP_SIZE,
-            any: Any::One,
-            minimal: false,
-            cookies: None,
-            limiter: None,
-        }
+        Self { log: false, nsid: None, size: UDP_SIZE, any: Any::One, minimal: false, cookies: None, limiter: None }
     }
 }

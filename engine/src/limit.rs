@@ -187,9 +187,10 @@ impl Limiter {
     }
 
     fn is_exempt(&self, client: IpAddr) -> bool {
-        self.limits.exempt.iter().any(|(first, bits)| {
-            first.is_ipv4() == client.is_ipv4() && masked(*first, *bits) == masked(client, *bits)
-        })
+        self.limits
+            .exempt
+            .iter()
+            .any(|(first, bits)| first.is_ipv4() == client.is_ipv4() && masked(*first, *bits) == masked(client, *bits))
     }
 
     fn prefix(&self, client: IpAddr) -> u128 {

@@ -267,7 +267,12 @@ impl<'a> Query<'a> {
         let additional = usize::from(u16_at(self.octets, 10)?);
         let mut at = self.question_end;
         for _ in 0..skipped {
-            at = RecordHead::parse(self.octets, at)?.end;
+            let head = RecordHead::parse(self.octets, at)?;
+            // These belong to ADDITIONAL (RFC 6891 section 6.1.1, RFC 8945 section 5.1).
+            if matches!(head.rtype, rrtype::OPT | rrtype::TSIG) {
+                return None;
+            }
+            at = head.end;
         }
         for _ in 0..additional {
             if self.has_tsig {

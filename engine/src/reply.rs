@@ -9,9 +9,7 @@ use std::net::IpAddr;
 use crate::cookie::{Cookies, NotACookie, Standing};
 use crate::counters::Transport;
 use crate::effect::Effects;
-use crate::message::{
-    HEADER, Malformed, Opt, Parts, Query, Writer, flag, option, options_of, rcode,
-};
+use crate::message::{HEADER, Malformed, Opt, Parts, Query, Writer, flag, option, options_of, rcode};
 use crate::responder::Outcome;
 
 /// The size of what answers a query, and its OPT.

@@ -511,7 +511,9 @@ impl Responder {
         let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR) && transport == Transport::Tcp;
         match found {
             Some((route, _)) if is_transfer => Err(route.block.number),
-            Some((_, None)) if query.qtype == rrtype::ANY && effects.any == Any::Hinfo => Ok(made_up(query, manner, out)),
+            Some((_, None)) if query.qtype == rrtype::ANY && effects.any == Any::Hinfo => {
+                Ok(made_up(query, manner, out))
+            }
             Some((route, _)) if route.block.chained => Err(route.block.number),
             Some((_, Some(slot))) => Ok(from_slot(slot, query, effects, manner, out)),
             Some((_, None)) | None => {
