@@ -10,15 +10,17 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
 import dns.rcode
 import dns.rdatatype
 
-from authserver.plugin import Configuration, Handler, Link, Query, Response, Transfer
-from engine import SignedVersion, ZoneSlot
+from authserver.plugin import Block, Configuration, Effect, Handler, Link, Query, Response, Transfer
+from engine import Effects, SignedVersion, ZoneSlot
 
 TRANSFERS: Final = (dns.rdatatype.AXFR, dns.rdatatype.IXFR)
+UDP_SIZE: Final = 1232
 SEAL_WAIT_S: Final = 8.0
 SEAL_POLL_S: Final = 0.05
 
@@ -66,6 +68,7 @@ class ZoneHandler:
 
     table: ZoneTable
     configuration: Configuration
+    block: Block
     following: Handler
     falls_through: tuple[bytes, ...] = ()
     """Origins below which a name that does not exist is asked of the next handler."""
@@ -79,7 +82,8 @@ class ZoneHandler:
         if query.qtype in TRANSFERS:
             # Nobody ahead allowed it: without `transfer` nobody may.
             return query.respond(dns.rcode.REFUSED)
-        response = Response(runtime.responder.answer_from(zone.slot, query.octets, query.transport))
+        effects = engine_effects(self.block.effect)
+        response = Response(runtime.responder.answer_from(zone.slot, query.octets, query.transport, effects))
         if response.rcode == dns.rcode.NXDOMAIN and any(query.is_below(origin) for origin in self.falls_through):
             return await self.following.serve(query)
         return response
@@ -94,6 +98,20 @@ def in_order(links: Sequence[Link]) -> Link:
         return following
 
     return link
+
+
+@lru_cache(maxsize=256)
+def engine_effects(effect: Effect) -> Effects:
+    """The effects of a block's plugins as the engine takes them."""
+    return Effects(
+        log=effect.log,
+        nsid=effect.nsid,
+        size=effect.size or UDP_SIZE,
+        any_=effect.any_ or "one",
+        minimal=effect.minimal,
+        cookies=effect.cookies,
+        limiter=effect.limiter,
+    )
 
 
 async def sealed_version(zone: ServedZone) -> SignedVersion | None:

@@ -6,7 +6,7 @@ A block is *direct* when the engine can answer its queries by itself, and *chain
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Final
 
@@ -80,8 +80,8 @@ class ChainEnd:
     """Refuses what no plugin of the block answered, as the engine does in a direct block."""
 
     async def serve(self, query: Query) -> Response | Transfer:
-        """REFUSED."""
-        return query.respond(dns.rcode.REFUSED)
+        """REFUSED, with extended error 20, Not Authoritative (RFC 8914 section 4.21)."""
+        return query.respond(dns.rcode.REFUSED, ede=20)
 
 
 # ------------------------------------------------------------------ building
@@ -101,7 +101,7 @@ def _block(
     block.plugins = tuple(known.in_order(grouped))
     block.handler = _chain(links)
     block.chained_by = _chained_by([name for name, _ in links], block)
-    block.effect = Effect(log=any(effect.log for effect in block.offered(EFFECT)))
+    block.effect = reduce(Effect.over, block.offered(EFFECT), Effect())
     return block
 
 

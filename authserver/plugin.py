@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from authserver.schedule import Schedule
-    from engine import Clock, Responder, ZoneSlot
+    from engine import Clock, Cookies, Limiter, Responder, ZoneSlot
 
 __all__ = [
     "EFFECT",
@@ -132,9 +132,30 @@ class Capability(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a plugin does to direct answers, for the engine to do in its place."""
+    """What a plugin does to answers, for the engine to do in its place; None says nothing.
+
+    `log` and `any_` are of direct answers and of zones; the rest is done to what a chain answers, too.
+    """
 
     log: bool = False
+    nsid: bytes | None = None
+    size: int | None = None
+    any_: Literal["one", "all", "hinfo"] | None = None
+    minimal: bool = False
+    cookies: "Cookies | None" = None
+    limiter: "Limiter | None" = None
+
+    def over(self, other: "Effect") -> "Effect":
+        """Both, and this one's where they disagree."""
+        return Effect(
+            log=self.log or other.log,
+            nsid=other.nsid if self.nsid is None else self.nsid,
+            size=other.size if self.size is None else self.size,
+            any_=self.any_ or other.any_,
+            minimal=self.minimal or other.minimal,
+            cookies=self.cookies or other.cookies,
+            limiter=self.limiter or other.limiter,
+        )
 
 
 LogEntry: TypeAlias = tuple[int, int, str, int, str, bytes, int, int, int, int, int, int, int, bool, int]

@@ -28,6 +28,7 @@ import dns.message
 import dns.rcode
 
 from authserver import chain
+from authserver.backend import engine_effects
 from authserver.control import ControlSocket
 from authserver.errors import CorefileErrors, StateError, StateInUse
 from authserver.facts import LiveFacts, metric_facts
@@ -46,7 +47,7 @@ from authserver.telemetry import zone_metrics
 from authserver.timekeeping import TOLERANCE_S
 from authserver.watch import Watch, Watcher
 from engine import Block as Route
-from engine import Clock, Declined, Effects, Responder, ZoneSlot, drop_capabilities
+from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
 from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
 from zones.naming import is_at_or_below
@@ -96,9 +97,10 @@ class Server:
         self.configuration = configuration
         self.state = state
         self.clock = clock
-        self.responder = Responder(clock)
+        limits = StreamLimits(connections=room_for_connections())
+        self.responder = Responder(clock, idle_ms=int(limits.idle * 1000))
         self.schedule = Schedule(clock)
-        self.streams = Streams(self.responder, self._dispatch, StreamLimits(connections=room_for_connections()))
+        self.streams = Streams(self.responder, self._dispatch, limits)
         self.listeners = Listeners(self.responder, self.streams, options.threads)
         self.declined = DeclinedQueries(self.responder, self._dispatch)
         self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
@@ -253,7 +255,7 @@ class Server:
             zones = _zones_of(block)
             for _, slot in zones:
                 served_by.setdefault(id(slot), []).append(block)
-            effects = Effects(log=block.effect.log)
+            effects = engine_effects(block.effect)
             for origins_there, listeners in by_origins.items():
                 chained = not block.is_direct
                 route = Route(block.number, listeners, list(origins_there), zones, chained=chained, effects=effects)
@@ -311,6 +313,11 @@ class Server:
     # ---------------------------------------------------------------- queries the engine declines
 
     async def _dispatch(self, declined: Declined) -> bytes | AsyncIterator[bytes] | None:
+        answer = await self._answer(declined)
+        # The engine frames what a chain answered as it frames its own answers; None when it holds it back.
+        return self.responder.dress(declined, answer) if isinstance(answer, bytes) else answer
+
+    async def _answer(self, declined: Declined) -> bytes | AsyncIterator[bytes]:
         query = Query.from_declined(declined, self.listeners.address(declined.listener))
         if not 0 <= query.block < len(self.configuration.blocks):
             return query.respond(dns.rcode.REFUSED).octets

@@ -316,10 +316,55 @@ class ZoneSlot:
         """From now on SERVFAIL with EDE 14 (Not Ready, RFC 8914), as before the first publish."""
 
 @final
-class Effects:
-    """What the plugins ahead of a block's zones do to direct answers, as data."""
+class Cookies:
+    """How DNS cookies are answered (RFC 7873, RFC 9018)."""
 
-    def __new__(cls, *, log: bool = False) -> Effects: ...
+    def __new__(cls, secrets: Sequence[bytes], *, required: bool = False) -> Cookies:
+        """Secrets of 16 octets: the first makes cookies, all are accepted; without any, COOKIE options are not answered.
+
+        `required`: UDP queries without a good cookie get BADCOOKIE, or TC when they have none at all. Raises ValueError.
+        """
+
+@final
+class Limiter:
+    """Accounts of response rate limiting; its memory is taken at once and stays the same. 20 ns a response."""
+
+    def __new__(
+        cls,
+        rates: Sequence[int],
+        *,
+        window: int = 15,
+        slip: int = 2,
+        prefixes: tuple[int, int] = (24, 56),
+        exempt: Sequence[tuple[str, int]] = [],
+        log_only: bool = False,
+        accounts: int = 131072,
+    ) -> Limiter:
+        """`rates` are six numbers of responses a second, 0 for no limit: answers, no data, no such name, referrals,
+        errors, all together. `exempt` are networks as (address, bits). Raises ValueError."""
+    @property
+    def octets(self) -> int: ...
+    def totals(self) -> dict[str, int]:
+        """Responses over a limit since start: `limited`, and of these `slipped` and `dropped`."""
+
+@final
+class Effects:
+    """What the plugins of a block do to its answers, as data."""
+
+    def __new__(
+        cls,
+        *,
+        log: bool = False,
+        nsid: bytes | None = None,
+        size: int = 1232,
+        any_: Literal["one", "all", "hinfo"] = "one",
+        minimal: bool = False,
+        cookies: Cookies | None = None,
+        limiter: Limiter | None = None,
+    ) -> Effects:
+        """`size` is the most octets sent over UDP, at least 512; `nsid` has at most 128. Raises ValueError.
+
+        Without `cookies` in any block of a listener, cookies are answered with a secret of this process."""
 
 @final
 class Block:
@@ -390,8 +435,9 @@ class Declined:
 class Responder:
     """Sockets, UDP threads, routes and counters."""
 
-    def __new__(cls, clock: Clock, *, queue: int = 4096) -> Responder:
-        """`queue` bounds how many declined queries may wait for Python; more are dropped and counted."""
+    def __new__(cls, clock: Clock, *, queue: int = 4096, idle_ms: int = 10000) -> Responder:
+        """`queue` bounds how many declined queries may wait for Python; more are dropped and counted. `idle_ms` is how
+        long a stream may be idle, which clients are told who ask (RFC 7828)."""
     def bind(self, address: str, port: int, threads: int = 1) -> int:
         """Bind UDP sockets (one a thread, SO_REUSEPORT) and give the listener's number. Port 0 takes a free one.
 
@@ -409,8 +455,13 @@ class Responder:
         self, listener: int, query: bytes, client: tuple[str, int], transport: Literal["udp", "tcp"]
     ) -> bytes | Declined | None:
         """Answer octets that came by a stream: the response, a query for Python, or None to say nothing."""
-    def answer_from(self, slot: ZoneSlot, query: bytes, transport: Literal["udp", "tcp"]) -> bytes:
+    def answer_from(
+        self, slot: ZoneSlot, query: bytes, transport: Literal["udp", "tcp"], effects: Effects | None = None
+    ) -> bytes:
         """Answer from one zone's published version, routes not asked (for chained blocks)."""
+    def dress(self, declined: Declined, response: bytes) -> bytes | None:
+        """What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as
+        they are. None: it is held back."""
     def refuse(self, query: bytes, rcode: int, ede: int | None = None) -> bytes:
         """A response with no records: header and question copied, EDNS answered, the extended error if given."""
     @property
@@ -434,7 +485,8 @@ class Responder:
         (key 1), `request_octets` and `response_octets` and `duration_us` (key is the bucket's upper bound, 0 the last
         one, counts not cumulative), `request_octets_sum`, `response_octets_sum`, `duration_us_sum`."""
     def totals(self) -> dict[str, int]:
-        """Process-wide counts: datagrams, malformed, dropped, declined, declined_dropped, refused, send_errors."""
+        """Process-wide counts: datagrams, malformed, dropped, declined, declined_dropped, refused, cookies_wanted,
+        send_errors."""
 
 def drop_capabilities(keep: Sequence[str]) -> None:
     """Drop all Linux capabilities but these (`CAP_NET_BIND_SERVICE` …) from this thread and its future children and

@@ -93,7 +93,7 @@ def _one(build: Build, settings: Settings) -> Link:
     elif directory is not None:
         options = AutoOptions(table, named, includes=bool(build.block.offered(ROOT)))
         build.offer(SOURCES, _directory(build, settings, directory, options))
-    return lambda following: ZoneHandler(table, build.configuration, following)
+    return lambda following: ZoneHandler(table, build.configuration, build.block, following)
 
 
 def _naming(build: Build, directory: Settings | None) -> Naming:

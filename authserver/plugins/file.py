@@ -77,4 +77,4 @@ def _one(build: Build, settings: Settings) -> Link:
             options=FileOptions(table, roots[-1] if roots else None),
         ),
     )
-    return lambda following: ZoneHandler(table, build.configuration, following, falls_through)
+    return lambda following: ZoneHandler(table, build.configuration, build.block, following, falls_through)

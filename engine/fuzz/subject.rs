@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zonewright_engine::build::build;
 use zonewright_engine::clock::Clock;
+use zonewright_engine::cookie::Cookies;
 use zonewright_engine::crypto::SigningKey;
 use zonewright_engine::denial::Choice;
+use zonewright_engine::effect::{Any, Effects, LONGEST_NSID};
+use zonewright_engine::limit::{self, Limiter};
 use zonewright_engine::message::Query;
 use zonewright_engine::name::Name;
-use zonewright_engine::responder::{BlockParts, ZoneSlot};
+use zonewright_engine::responder::{Arrival, BlockParts, Outcome, Transport, ZoneSlot, refuse};
 use zonewright_engine::serve::Service;
 use zonewright_engine::signed::{Plan, SignedVersion};
 use zonewright_engine::udp::{Answerer, Datagram, LARGEST};
@@ -79,47 +82,110 @@ pub struct Subject {
     again: Vec<u8>,
 }
 
+/// Where the blocks have every effect, and cookies are required.
+const ODD: u32 = 1;
+
 impl Subject {
-    /// `example.` signed, `sub.example.` unsigned, `empty.example.` without a version, `chained.test.` for Python.
+    /// `example.` signed, `sub.example.` unsigned, `empty.example.` without a version, `chained.test.` for Python; on a
+    /// second listener with every effect.
     pub fn new() -> Self {
-        let service = Service::new(Arc::new(Clock::default()), 16).expect("an eventfd");
+        let clock = Clock::default();
+        clock.stop_at(1_700_000_000);
+        let service = Service::new(Arc::new(clock), 16, Duration::from_secs(10)).expect("an eventfd");
         let zones = vec![
             slot("example.", Some((&large_zone(), Some(plan())))),
             slot("sub.example.", Some((UNSIGNED, None))),
             slot("empty.example.", None),
         ];
-        let origins = zones.iter().map(|(origin, _)| origin.clone()).collect();
-        let block = |number, origins, zones, chained| BlockParts {
+        let origins: Vec<Name> = zones.iter().map(|(origin, _)| origin.clone()).collect();
+        let block = |number, listener, origins, zones, chained, effects| BlockParts {
             number,
-            listeners: vec![0],
+            listeners: vec![listener],
             origins,
             zones,
             chained,
-            log: number == 0,
+            effects,
         };
+        let logged = Arc::new(Effects { log: true, ..Effects::default() });
         let chained = vec![name("chained.test.")];
-        service.responder.route(vec![block(0, origins, zones, false), block(1, chained, Vec::new(), true)]);
+        service.responder.route(vec![
+            block(0, 0, origins.clone(), zones.clone(), false, logged),
+            block(1, 0, chained.clone(), Vec::new(), true, Arc::default()),
+            block(2, ODD, origins, zones, false, every_effect()),
+            block(3, ODD, chained, Vec::new(), true, every_effect()),
+        ]);
         Self { service, out: vec![0; LARGEST], again: vec![0; LARGEST] }
     }
 
-    /// Asks, and panics when what is said breaks a promise; the answer.
+    /// Asks in every way, and panics when what is said breaks a promise; the answer by UDP.
     pub fn check(&mut self, query: &[u8]) -> &[u8] {
-        let length = ask(&self.service, query, &mut self.out);
-        let repeated = ask(&self.service, query, &mut self.again);
-        drop(self.service.log_entries(usize::MAX));
-        let answer = self.out.get(..length).expect("no longer than the room for it");
-        assert_eq!(Some(answer), self.again.get(..repeated), "the same query gets the same answer");
-        if length > 0 {
-            check_answer(query, answer);
+        for listener in [ODD, 0] {
+            let length = ask(&self.service, listener, query, &mut self.out);
+            let repeated = ask(&self.service, listener, query, &mut self.again);
+            drop(self.service.log_entries(usize::MAX));
+            let answer = self.out.get(..length).expect("no longer than the room for it");
+            assert_eq!(Some(answer), self.again.get(..repeated), "the same query gets the same answer");
+            if length > 0 {
+                check_answer(query, answer, if listener == ODD { 4096 } else { 1232 });
+            }
+            self.check_stream(listener, query);
         }
-        answer
+        let length = ask(&self.service, 0, query, &mut self.out);
+        self.out.get(..length).expect("no longer than the room for it")
+    }
+
+    /// The same by TCP, where what a chain would say is dressed and checked as well.
+    fn check_stream(&mut self, listener: u32, query: &[u8]) {
+        let arrival = arrival(listener, Transport::Tcp);
+        let (outcome, answer) = self.service.respond(query, &arrival);
+        match outcome {
+            Outcome::Silent => {}
+            Outcome::Answer(length) => check_answer(query, answer.get(..length).expect("room"), u16::MAX),
+            Outcome::Declined(_) => {
+                let Outcome::Answer(length) = refuse(query, 2, Some(15), &mut self.again) else { return };
+                for transport in [Transport::Tcp, Transport::Udp] {
+                    let arrival = self::arrival(listener, transport);
+                    let response = self.again.get(..length).expect("room");
+                    let dressed = self.service.responder.dress(query, response, &arrival, &mut self.out);
+                    let Outcome::Answer(length) = dressed else { panic!("what a chain says is sent") };
+                    let limit = if transport == Transport::Tcp { u16::MAX } else { 4096 };
+                    check_answer(query, self.out.get(..length).expect("room"), limit);
+                }
+            }
+        }
     }
 }
 
+fn every_effect() -> Arc<Effects> {
+    let limits = limit::Limits {
+        rates: [1; 6],
+        window: 15,
+        slip: 2,
+        v4_prefix: 24,
+        v6_prefix: 56,
+        exempt: Vec::new(),
+        log_only: true,
+        accounts: 64,
+    };
+    Arc::new(Effects {
+        log: false,
+        nsid: Some(vec![b'n'; LONGEST_NSID].into()),
+        size: 4096,
+        any: Any::Hinfo,
+        minimal: true,
+        cookies: Some(Arc::new(Cookies { secrets: vec![[7; 16], [8; 16]], required: true })),
+        limiter: Some(Arc::new(Limiter::new(limits))),
+    })
+}
+
+fn arrival(listener: u32, transport: Transport) -> Arrival {
+    Arrival { worker: usize::MAX, listener, client: SocketAddr::from(([127, 0, 0, 1], 5353)), local: None, transport }
+}
+
 /// The answer's length; what is meant for Python is taken off its queue.
-fn ask(service: &Service, octets: &[u8], out: &mut [u8]) -> usize {
+fn ask(service: &Service, listener: u32, octets: &[u8], out: &mut [u8]) -> usize {
     let client = SocketAddr::from(([127, 0, 0, 1], 5353));
-    let datagram = Datagram { worker: 0, listener: 0, octets, client, local: None, received: Instant::now() };
+    let datagram = Datagram { worker: 0, listener, octets, client, local: None, received: Instant::now() };
     let length = service.on_datagram(&datagram, out);
     while let Some(declined) = service.responder.next_declined() {
         assert_eq!((length, &*declined.octets), (0, octets), "a declined query is whole, and not answered");
@@ -127,33 +193,97 @@ fn ask(service: &Service, octets: &[u8], out: &mut [u8]) -> usize {
     length
 }
 
-fn check_answer(query: &[u8], answer: &[u8]) {
+fn check_answer(query: &[u8], answer: &[u8], limit: u16) {
     let head = |message: &[u8]| message.first_chunk::<12>().copied().expect("a header");
-    let ([q0, q1, q_flags, ..], [a0, a1, a_flags, ..]) = (head(query), head(answer));
+    let ([q0, q1, q_flags, q_low, ..], [a0, a1, a_flags, a_low, ..]) = (head(query), head(answer));
     assert_eq!((q0, q1), (a0, a1), "the id is the query's");
     assert_eq!(q_flags & 0x80, 0, "a response is never answered");
     assert_eq!(a_flags & 0x80, 0x80, "an answer is a response");
-    assert_eq!(q_flags & 0x78, a_flags & 0x78, "the opcode is the query's");
-    let room = match Query::parse(query) {
-        Ok(query) => query.edns.map_or(512, |edns| edns.size.clamp(512, 1232)),
-        Err(_) => 12,
+    assert_eq!(q_flags & 0x79, a_flags & 0x79, "opcode and RD are the query's");
+    assert_eq!((q_low ^ a_low) & 0x10, 0, "CD is the query's");
+    assert_eq!(a_low & 0xe0, 0, "RA, Z and AD are clear");
+    let parsed = Query::parse_any(query).ok().filter(|_| q_flags & 0x78 == 0);
+    let room = match &parsed {
+        Some(query) => query.edns.map_or(512, |edns| edns.size).clamp(512, limit.max(512)),
+        None => 12,
     };
+    let room = if limit == u16::MAX { limit } else { room };
     assert!(answer.len() <= usize::from(room.max(12)), "{} octets, {room} at most", answer.len());
-    assert_eq!(end_of(answer), Some(answer.len()), "the answer is well formed: {query:?} {answer:?}");
+    let said = Said::of(answer).unwrap_or_else(|| panic!("the answer is well formed: {query:?} {answer:?}"));
+    assert_eq!(said.end, answer.len(), "the sections hold what they say: {query:?} {answer:?}");
+    let question = parsed.as_ref().map_or(&[][..], |parsed| &query[12..parsed.question_end]);
+    assert_eq!(&answer[12..said.question_end], question, "the question is the query's, octet for octet");
+    let has_edns = parsed.is_some_and(|parsed| parsed.edns.is_some());
+    assert_eq!(said.opts, usize::from(has_edns), "an OPT answers an OPT: {query:?} {answer:?}");
 }
 
-/// Where a message's last record ends; `None` when it is malformed.
-fn end_of(message: &[u8]) -> Option<usize> {
-    let count = |at: usize| Some(usize::from(u16_at(message, at)?));
-    let mut at = 12;
-    for _ in 0..count(4)? {
-        at = end_of_name(message, at)? + 4;
+/// What an answer holds, read by code of its own.
+struct Said {
+    question_end: usize,
+    opts: usize,
+    end: usize,
+}
+
+impl Said {
+    /// `None` when it is malformed anywhere.
+    fn of(message: &[u8]) -> Option<Self> {
+        let count = |at: usize| Some(usize::from(u16_at(message, at)?));
+        let mut at = 12;
+        for _ in 0..count(4)? {
+            at = end_of_name(message, at)? + 4;
+        }
+        let mut said = Self { question_end: at, opts: 0, end: at };
+        let counts = [count(6)?, count(8)?, count(10)?];
+        for (section, records) in counts.into_iter().enumerate() {
+            for _ in 0..records {
+                said.record(message, section)?;
+            }
+        }
+        Some(said)
     }
-    for _ in 0..count(6)? + count(8)? + count(10)? {
-        let fixed = end_of_name(message, at)?;
-        at = fixed + 10 + usize::from(u16_at(message, fixed + 8)?);
+
+    fn record(&mut self, message: &[u8], section: usize) -> Option<()> {
+        let fixed = end_of_name(message, self.end)?;
+        let (rtype, class) = (u16_at(message, fixed)?, u16_at(message, fixed + 2)?);
+        let rdata = fixed + 10;
+        let end = rdata + usize::from(u16_at(message, fixed + 8)?);
+        message.get(rdata..end)?;
+        if rtype == 41 {
+            self.opts += 1;
+            (section == 2 && fixed == self.end + 1).then_some(())?;
+            check_options(message.get(rdata..end)?)?;
+        } else {
+            (class == 1 && self.opts == 0).then_some(())?;
+            check_rdata(message, rtype, rdata, end)?;
+        }
+        self.end = end;
+        Some(())
     }
-    Some(at)
+}
+
+/// The names and fixed fields of the types the zones have fill their rdata exactly.
+fn check_rdata(message: &[u8], rtype: u16, rdata: usize, end: usize) -> Option<()> {
+    let found = match rtype {
+        1 => rdata + 4,
+        28 => rdata + 16,
+        2 | 5 | 12 | 39 => end_of_name(message, rdata)?,
+        15 => end_of_name(message, rdata + 2)?,
+        33 => end_of_name(message, rdata + 6)?,
+        6 => end_of_name(message, end_of_name(message, rdata)?)? + 20,
+        _ => end,
+    };
+    (found == end).then_some(())
+}
+
+fn check_options(mut options: &[u8]) -> Option<()> {
+    let mut seen = Vec::new();
+    while !options.is_empty() {
+        let code = u16_at(options, 0)?;
+        let end = 4 + usize::from(u16_at(options, 2)?);
+        (!seen.contains(&code)).then(|| seen.push(code))?;
+        options = options.get(end..)?;
+    }
+    Some(())
 }
 
 /// Where a name ends; pointers lead backwards, names are of at most 255 octets (RFC 1035 sections 3.1 and 4.1.4).
@@ -264,6 +394,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 },
             ));
         }
+    }
+    let (cookie, new) = ([0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8], [0, 3, 0, 0, 0, 11, 0, 0]);
+    let server = [&[0, 10, 0, 24][..], &[9; 24]].concat();
+    for options in [&cookie[..], &new, &server, &[&new[..], &cookie].concat()] {
+        let mut query = query_of("www.example.", 1, Some((1232, true)));
+        let place = query.len() - 2;
+        query.splice(place.., u16::try_from(options.len()).expect("short").to_be_bytes());
+        query.extend_from_slice(options);
+        seeds.push(query);
+        let mut bare = vec![0x12, 0x34, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0];
+        bare.push(u8::try_from(options.len()).expect("short"));
+        bare.extend_from_slice(options);
+        seeds.push(bare);
     }
     seeds
 }

@@ -7,6 +7,7 @@
 mod proof;
 
 use crate::denial::Denial;
+use crate::effect::{Any, Effects};
 use crate::message::{Full, Query, Section, Writer, flag, rcode, rrtype};
 use crate::name;
 use crate::rdata;
@@ -15,6 +16,11 @@ use crate::version::{RRset, Version, is};
 
 /// Aliases followed for one question; BIND follows as many.
 const MOST_ALIASES: usize = 16;
+
+/// What CoreDNS answers to ANY, and for how long (RFC 8482 section 4.2).
+pub const OBSOLETE: &[u8] = b"\x0dANY obsoleted\x0cSee RFC 8482";
+/// Its TTL.
+pub const OBSOLETE_TTL: u32 = 8482;
 
 /// What the lookup of a name found.
 enum Found {
@@ -66,6 +72,9 @@ pub struct Answer<'z, 'w, 'o> {
     aliases: Vec<Box<[u8]>>,
     /// Nodes whose DNAME is in ANSWER, where it stands once however often aliases lead through it.
     dnames: Vec<usize>,
+    effects: &'z Effects,
+    /// The node of the wildcard that stands for the name asked.
+    wildcard: Option<usize>,
 }
 
 /// A wire name on the stack.
@@ -113,8 +122,13 @@ impl NameBuffer {
 }
 
 impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
-    /// Write the answer to `query`, which lies in the zone; the response code.
-    pub fn of(zone: &'z SignedVersion, query: &Query<'_>, writer: &'w mut Writer<'o>) -> u16 {
+    /// Write the answer to `query`, which lies in the zone; the response code, and the node of the wildcard it is made of.
+    pub fn of(
+        zone: &'z SignedVersion,
+        query: &Query<'_>,
+        effects: &'z Effects,
+        writer: &'w mut Writer<'o>,
+    ) -> (u16, Option<usize>) {
         let mut answer = Self {
             zone,
             version: zone.version(),
@@ -134,17 +148,19 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
             additions: 0,
             aliases: Vec::new(),
             dnames: Vec::new(),
+            effects,
+            wildcard: None,
         };
         let start = answer.writer.mark();
         let written = answer.write();
         if answer.collided {
             answer.writer.roll_back(start);
-            return rcode::SERVFAIL;
+            return (rcode::SERVFAIL, None);
         }
         if written.is_err() {
             answer.writer.set_flags(flag::TC);
         }
-        answer.rcode
+        (answer.rcode, answer.wildcard)
     }
 
     fn write(&mut self) -> Result<(), Full> {
@@ -175,7 +191,10 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
                 self.writer.set_flags(flag::AA);
                 match found {
                     Found::Exact(node) => self.node(node, None),
-                    Found::Wildcard { encloser, wildcard } => self.node(wildcard, Some(encloser)),
+                    Found::Wildcard { encloser, wildcard } => {
+                        self.wildcard = self.wildcard.or(Some(wildcard));
+                        self.node(wildcard, Some(encloser))
+                    }
                     Found::Dname(node) => self.dname(node),
                     Found::Missing { encloser } => self.name_error(encloser).map(|()| Next::Done),
                     Found::Referral(_) => Ok(Next::Done),
@@ -276,16 +295,21 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         if is_loop { Next::Done } else { Next::Alias }
     }
 
-    /// One RRset for ANY (RFC 8482 section 4.1).
+    /// One RRset for ANY (RFC 8482 section 4.1), or what the block has in its place.
     fn any(&mut self, node: usize, encloser: Option<usize>) -> Result<(), Full> {
-        let first = self.version.rrsets_of(node).find(|rrset| !is_proof(rrset.rtype));
-        match first {
-            Some(rrset) => {
-                self.rrset(Section::Answer, None, node, &rrset)?;
-                self.expansion(encloser)
-            }
-            None => self.no_data(node, encloser),
+        let most = if self.effects.any == Any::All { usize::MAX } else { 1 };
+        let version = self.version;
+        let mut found = version.rrsets_of(node).filter(|rrset| !is_proof(rrset.rtype)).take(most).peekable();
+        if found.peek().is_none() {
+            return self.no_data(node, encloser);
         }
+        // What is made up has no signature: where validators look for one, it is a real RRset.
+        if self.effects.any == Any::Hinfo && !self.zone.has_proofs() {
+            let owner = self.owner;
+            return self.writer.record(Section::Answer, owner.wire(), rrtype::HINFO, OBSOLETE_TTL, OBSOLETE);
+        }
+        found.try_for_each(|rrset| self.rrset(Section::Answer, None, node, &rrset))?;
+        self.expansion(encloser)
     }
 
     /// RFC 6672 section 3.1: the DNAME and the CNAME made from it.
@@ -430,7 +454,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
 
     /// Addresses of what an answer points to, as far as they fit.
     fn additional(&mut self, rrset: &RRset<'_>) {
-        if !matches!(rrset.rtype, rrtype::NS | rrtype::MX | rrtype::SRV | 64 | 65) {
+        if self.effects.minimal || !matches!(rrset.rtype, rrtype::NS | rrtype::MX | rrtype::SRV | 64 | 65) {
             return;
         }
         for rdata in rrset.rdatas() {

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -17,11 +18,14 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::clock;
+use crate::cookie;
 use crate::crypto;
 use crate::denial;
 use crate::diff;
+use crate::effect;
 use crate::finding;
 use crate::image;
+use crate::limit;
 use crate::message;
 use crate::name::{self, Name};
 use crate::nsec3;
@@ -635,16 +639,94 @@ impl ZoneSlot {
 }
 
 #[pyclass(frozen, module = "engine._native")]
-struct Effects {
-    log: bool,
+struct Cookies(Arc<cookie::Cookies>);
+
+#[pymethods]
+impl Cookies {
+    #[new]
+    #[pyo3(signature = (secrets, *, required = false))]
+    fn new(secrets: Vec<PyBackedBytes>, required: bool) -> PyResult<Self> {
+        let secrets = secrets.iter().map(|secret| secret.as_ref().try_into());
+        let secrets: Vec<cookie::Secret> = secrets
+            .collect::<Result<_, _>>()
+            .map_err(|_| PyValueError::new_err("a secret of cookies has 16 octets"))?;
+        Ok(Self(Arc::new(cookie::Cookies { secrets, required })))
+    }
 }
+
+#[pyclass(frozen, module = "engine._native")]
+struct Limiter(Arc<limit::Limiter>);
+
+#[pymethods]
+impl Limiter {
+    #[new]
+    #[pyo3(signature = (rates, *, window = 15, slip = 2, prefixes = (24, 56), exempt = vec![], log_only = false, accounts = 131_072))]
+    fn new(
+        rates: [u32; limit::CLASSES],
+        window: u32,
+        slip: u8,
+        prefixes: (u8, u8),
+        exempt: Vec<(String, u8)>,
+        log_only: bool,
+        accounts: usize,
+    ) -> PyResult<Self> {
+        let exempt = exempt.iter().map(|(address, bits)| Ok((address_of(address, 0)?.ip(), *bits)));
+        let exempt = exempt.collect::<PyResult<_>>()?;
+        let (v4_prefix, v6_prefix) = prefixes;
+        let limits = limit::Limits { rates, window, slip, v4_prefix, v6_prefix, exempt, log_only, accounts };
+        Ok(Self(Arc::new(limit::Limiter::new(limits))))
+    }
+
+    #[getter]
+    fn octets(&self) -> usize {
+        self.0.octets()
+    }
+
+    fn totals(&self) -> HashMap<&'static str, u64> {
+        let totals = &self.0.totals;
+        [("limited", &totals.limited), ("slipped", &totals.slipped), ("dropped", &totals.dropped)]
+            .into_iter()
+            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+            .collect()
+    }
+}
+
+#[pyclass(frozen, module = "engine._native")]
+struct Effects(Arc<effect::Effects>);
 
 #[pymethods]
 impl Effects {
     #[new]
-    #[pyo3(signature = (*, log = false))]
-    fn new(log: bool) -> Self {
-        Self { log }
+    #[pyo3(signature = (
+        *, log = false, nsid = None, size = message::UDP_SIZE, any_ = "one", minimal = false, cookies = None, limiter = None
+    ))]
+    fn new(
+        log: bool,
+        nsid: Option<&[u8]>,
+        size: u16,
+        any_: &str,
+        minimal: bool,
+        cookies: Option<&Cookies>,
+        limiter: Option<&Limiter>,
+    ) -> PyResult<Self> {
+        let any = match any_ {
+            "one" => effect::Any::One,
+            "all" => effect::Any::All,
+            "hinfo" => effect::Any::Hinfo,
+            other => return Err(PyValueError::new_err(format!("any {other}: one of one, all, hinfo"))),
+        };
+        if nsid.is_some_and(|nsid| nsid.len() > effect::LONGEST_NSID) || size < 512 {
+            return Err(PyValueError::new_err("an NSID has at most 128 octets, a message at least 512"));
+        }
+        Ok(Self(Arc::new(effect::Effects {
+            log,
+            nsid: nsid.map(Into::into),
+            size,
+            any,
+            minimal,
+            cookies: cookies.map(|cookies| Arc::clone(&cookies.0)),
+            limiter: limiter.map(|limiter| Arc::clone(&limiter.0)),
+        })))
     }
 }
 
@@ -655,7 +737,7 @@ struct Block {
     origins: Vec<Name>,
     zones: Vec<(Name, Arc<responder::ZoneSlot>)>,
     chained: bool,
-    log: bool,
+    effects: Arc<effect::Effects>,
 }
 
 #[pymethods]
@@ -675,7 +757,8 @@ impl Block {
             .into_iter()
             .map(|(origin, slot)| Ok((wire(&origin)?, Arc::clone(&slot.0))))
             .collect::<PyResult<_>>()?;
-        Ok(Self { number, listeners, origins, zones, chained, log: effects.is_some_and(|effects| effects.log) })
+        let effects = effects.map(|effects| Arc::clone(&effects.0)).unwrap_or_default();
+        Ok(Self { number, listeners, origins, zones, chained, effects })
     }
 }
 
@@ -687,7 +770,7 @@ impl Block {
             origins: self.origins.clone(),
             zones: self.zones.clone(),
             chained: self.chained,
-            log: self.log,
+            effects: Arc::clone(&self.effects),
         }
     }
 }
@@ -823,9 +906,9 @@ struct Responder(Arc<serve::Service>);
 #[pymethods]
 impl Responder {
     #[new]
-    #[pyo3(signature = (clock, *, queue = 4096))]
-    fn new(clock: &Clock, queue: usize) -> PyResult<Self> {
-        Ok(Self(Arc::new(serve::Service::new(Arc::clone(&clock.0), queue)?)))
+    #[pyo3(signature = (clock, *, queue = 4096, idle_ms = 10_000))]
+    fn new(clock: &Clock, queue: usize, idle_ms: u64) -> PyResult<Self> {
+        Ok(Self(Arc::new(serve::Service::new(Arc::clone(&clock.0), queue, Duration::from_millis(idle_ms))?)))
     }
 
     #[pyo3(signature = (address, port, threads = 1))]
@@ -877,17 +960,34 @@ impl Responder {
         Ok(to_answer(py, &outcome, &out).map(Reply::Octets))
     }
 
+    #[pyo3(signature = (slot, query, transport, effects = None))]
     fn answer_from<'py>(
         &self,
         py: Python<'py>,
         slot: &ZoneSlot,
         query: &[u8],
         transport: &str,
+        effects: Option<&Effects>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let transport = transport_of(transport)?;
+        let effects = effects.map(|effects| Arc::clone(&effects.0)).unwrap_or_default();
         let mut out = vec![0; LARGEST];
-        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, transport, &mut out));
+        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, transport, &effects, &mut out));
         to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
+    }
+
+    fn dress<'py>(&self, py: Python<'py>, declined: &Declined, response: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        let query = &declined.0;
+        let arrival = Arrival {
+            worker: usize::MAX,
+            listener: query.listener,
+            client: query.client,
+            local: query.local,
+            transport: query.transport,
+        };
+        let mut out = vec![0; LARGEST];
+        let outcome = py.detach(|| self.0.responder.dress(&query.octets, response, &arrival, &mut out));
+        to_answer(py, &outcome, &out)
     }
 
     #[pyo3(signature = (query, rcode, ede = None))]
@@ -996,9 +1096,10 @@ fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Block, Clock, Declined, Denial, Diagnostic, Difference, Effects, QueryHead, Records, Responder, SignedVersion,
-        SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag, name_from_text, name_to_text,
-        parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
+        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, QueryHead, Records,
+        Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag,
+        name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text,
+        rrtype_to_text, verify_signature,
     };
 
     #[pymodule_export]

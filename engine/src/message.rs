@@ -3,6 +3,8 @@
 //! A response is written into a buffer the caller lends; an RRset that does not fit is rolled back whole, and what
 //! that means (TC, or left out) is the caller's to say.
 
+use crate::answer::NameBuffer;
+use crate::cookie;
 use crate::name;
 use crate::rdata::{self, Compression};
 
@@ -19,6 +21,7 @@ pub mod rrtype {
     pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
     pub const PTR: u16 = 12;
+    pub const HINFO: u16 = 13;
     pub const MX: u16 = 15;
     pub const TXT: u16 = 16;
     pub const AAAA: u16 = 28;
@@ -54,6 +57,7 @@ pub mod rcode {
     pub const REFUSED: u16 = 5;
     pub const YXDOMAIN: u16 = 6;
     pub const BADVERS: u16 = 16;
+    pub const BADCOOKIE: u16 = 23;
 }
 
 /// Header bits in the second 16 bits of a message.
@@ -72,6 +76,24 @@ pub mod opcode {
     pub const QUERY: u8 = 0;
     pub const NOTIFY: u8 = 4;
     pub const UPDATE: u8 = 5;
+}
+
+/// EDNS options.
+#[allow(missing_docs)]
+pub mod option {
+    pub const NSID: u16 = 3;
+    pub const COOKIE: u16 = 10;
+    pub const KEEPALIVE: u16 = 11;
+    pub const EDE: u16 = 15;
+}
+
+/// Extended errors (RFC 8914 section 4).
+#[allow(missing_docs)]
+pub mod ede {
+    pub const NOT_READY: u16 = 14;
+    pub const NOT_AUTHORITATIVE: u16 = 20;
+    pub const NOT_SUPPORTED: u16 = 21;
+    pub const INVALID_QUERY_TYPE: u16 = 30;
 }
 
 /// Class IN.
@@ -104,6 +126,25 @@ pub struct Edns<'a> {
     pub options: &'a [u8],
 }
 
+impl<'a> Edns<'a> {
+    /// The data of the first option of this code; later ones of the same code do not count (RFC 7873 section 5.2).
+    #[must_use]
+    pub fn option(&self, code: u16) -> Option<&'a [u8]> {
+        options_of(self.options).find(|(found, _)| *found == code).map(|(_, data)| data)
+    }
+}
+
+/// The options of an OPT record's rdata, as far as they are whole.
+pub fn options_of(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, tail) = rest.split_first_chunk::<4>()?;
+        let [c0, c1, l0, l1] = *head;
+        let (data, after) = tail.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+        rest = after;
+        Some((u16::from_be_bytes([c0, c1]), data))
+    })
+}
+
 /// A parsed query: header, one question, EDNS.
 #[derive(Debug)]
 pub struct Query<'a> {
@@ -113,6 +154,8 @@ pub struct Query<'a> {
     pub id: u16,
     /// The second 16 bits of the header.
     pub flags: u16,
+    /// There is a question; without one the name is the root, and type and class are 0.
+    pub has_question: bool,
     /// The question's name as it came.
     pub qname: &'a [u8],
     /// The question's type.
@@ -160,17 +203,45 @@ impl<'a> Query<'a> {
     /// # Errors
     /// `Silent` for what must not be answered, `FormErr` for what can be.
     pub fn parse(octets: &'a [u8]) -> Result<Self, Malformed> {
+        Self::parse_any(octets).and_then(|query| if query.has_question { Ok(query) } else { Err(Malformed::FormErr) })
+    }
+
+    /// The same, and what asks for nothing but a cookie (RFC 7873 section 5.4).
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn parse_any(octets: &'a [u8]) -> Result<Self, Malformed> {
         let flags = u16_at(octets, 2).filter(|_| octets.len() >= HEADER).ok_or(Malformed::Silent)?;
         if flags & flag::QR != 0 {
             return Err(Malformed::Silent);
         }
-        Self::parse_body(octets, flags).ok_or(Malformed::FormErr)
+        // RFC 9619 section 4: one question at most.
+        let query = match u16_at(octets, 4) {
+            Some(0) => Self::parse_bare(octets, flags),
+            Some(1) => Self::parse_body(octets, flags),
+            _ => None,
+        };
+        query.ok_or(Malformed::FormErr)
+    }
+
+    fn parse_bare(octets: &'a [u8], flags: u16) -> Option<Self> {
+        let mut query = Query {
+            octets,
+            id: u16_at(octets, 0)?,
+            flags,
+            has_question: false,
+            qname: name::ROOT,
+            qtype: 0,
+            qclass: 0,
+            question_end: HEADER,
+            edns: None,
+            has_tsig: false,
+        };
+        query.parse_records()?;
+        query.edns?.option(option::COOKIE).map(|_| query)
     }
 
     fn parse_body(octets: &'a [u8], flags: u16) -> Option<Self> {
-        if u16_at(octets, 4)? != 1 {
-            return None;
-        }
         let rest = octets.get(HEADER..)?;
         // A compressed qname has nothing before it to point to (RFC 1035 section 4.1.4).
         let qname = rest.get(..name::length(rest)?)?;
@@ -179,6 +250,7 @@ impl<'a> Query<'a> {
             octets,
             id: u16_at(octets, 0)?,
             flags,
+            has_question: true,
             qname,
             qtype: u16_at(octets, after)?,
             qclass: u16_at(octets, after + 2)?,
@@ -195,7 +267,12 @@ impl<'a> Query<'a> {
         let additional = usize::from(u16_at(self.octets, 10)?);
         let mut at = self.question_end;
         for _ in 0..skipped {
-            at = RecordHead::parse(self.octets, at)?.end;
+            let head = RecordHead::parse(self.octets, at)?;
+            // These belong to ADDITIONAL (RFC 6891 section 6.1.1, RFC 8945 section 5.1).
+            if matches!(head.rtype, rrtype::OPT | rrtype::TSIG) {
+                return None;
+            }
+            at = head.end;
         }
         for _ in 0..additional {
             if self.has_tsig {
@@ -270,6 +347,53 @@ impl RecordHead {
     }
 }
 
+/// Where the parts of a response lie.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Records in ANSWER, AUTHORITY and ADDITIONAL.
+    pub counts: [u16; 3],
+    /// Where ANSWER ends.
+    pub answers_end: usize,
+    /// AUTHORITY has NSEC or NSEC3, which an answer made of a wildcard needs.
+    pub has_proofs: bool,
+    /// The OPT record, or the end of the message.
+    pub opt: std::ops::Range<usize>,
+    /// Nothing comes behind the OPT record.
+    pub opt_is_last: bool,
+}
+
+impl Parts {
+    /// Of a well-formed message.
+    #[must_use]
+    pub fn of(octets: &[u8]) -> Option<Self> {
+        let mut at = HEADER;
+        for _ in 0..u16_at(octets, 4)? {
+            at = skip_name(octets, at)? + 4;
+        }
+        let counts = [u16_at(octets, 6)?, u16_at(octets, 8)?, u16_at(octets, 10)?];
+        let mut parts = Self { counts, answers_end: at, has_proofs: false, opt: 0..0, opt_is_last: true };
+        for (section, count) in counts.into_iter().enumerate() {
+            for _ in 0..count {
+                let head = RecordHead::parse(octets, at)?;
+                match head.rtype {
+                    rrtype::OPT if section == 2 => parts.opt = at..head.end,
+                    rrtype::NSEC | rrtype::NSEC3 if section == 1 => parts.has_proofs = true,
+                    _ => {}
+                }
+                at = head.end;
+            }
+            if section == 0 {
+                parts.answers_end = at;
+            }
+        }
+        if parts.opt.is_empty() {
+            parts.opt = at..at;
+        }
+        parts.opt_is_last = parts.opt.end == at && at == octets.len();
+        Some(parts)
+    }
+}
+
 fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *octets.get(at)? {
@@ -278,6 +402,28 @@ fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
             192..=255 => return (at + 2 <= octets.len()).then_some(at + 2),
             _ => return None,
         }
+    }
+}
+
+/// The name at a place of a message, its pointers followed; they lead backwards (RFC 1035 section 4.1.4).
+#[must_use]
+pub fn name_at(octets: &[u8], mut at: usize) -> Option<NameBuffer> {
+    let mut found = Vec::with_capacity(64);
+    let mut bound = octets.len();
+    loop {
+        let len = usize::from(*octets.get(at)?);
+        if len >= 0xc0 {
+            let target = usize::from(u16_at(octets, at)? & 0x3fff);
+            (target < at.min(bound)).then_some(())?;
+            (at, bound) = (target, target);
+            continue;
+        }
+        found.extend_from_slice(octets.get(at..=at + len)?);
+        (len < 64 && found.len() <= name::MAX_OCTETS).then_some(())?;
+        if len == 0 {
+            return Some(NameBuffer::of(&found));
+        }
+        at += 1 + len;
     }
 }
 
@@ -338,10 +484,19 @@ impl<'a> Writer<'a> {
         let flags = flag::QR | (query.flags & (0x7800 | flag::RD | flag::CD));
         writer.put(&query.id.to_be_bytes())?;
         writer.put(&flags.to_be_bytes())?;
-        writer.put(&[0, 1, 0, 0, 0, 0, 0, 0])?;
+        writer.put(&[0, u8::from(query.has_question), 0, 0, 0, 0, 0, 0])?;
         writer.put(query.octets.get(HEADER..query.question_end).ok_or(Full)?)?;
         writer.remember(query.qname, HEADER);
         Ok(writer)
+    }
+
+    /// Go on with a message that lacks its OPT, whose sections hold so many records.
+    #[must_use]
+    pub fn resume(body: &[u8], counts: [u16; 3], out: &'a mut [u8]) -> Option<Self> {
+        out.get_mut(..body.len())?.copy_from_slice(body);
+        let suffixes = Suffixes { hashes: [0; ENTRIES], places: [0; ENTRIES], count: 0 };
+        let limit = out.len();
+        Some(Self { out, len: body.len(), limit, counts, suffixes })
     }
 
     /// Set header bits.
@@ -572,21 +727,38 @@ impl<'a> Writer<'a> {
         let [l0, l1] = u16::try_from(opt.options_len()).map_err(|_| Full)?.to_be_bytes();
         let flags = if opt.dnssec_ok { 0x80 } else { 0 } | if opt.compact_ok { 0x40 } else { 0 };
         self.put(&[0, 0, 41, s0, s1, extended, 0, flags, 0, l0, l1])?;
-        if let Some((code, text)) = opt.error {
-            let length = u16::try_from(2 + text.len()).map_err(|_| Full)?;
-            self.put(&[0, 15])?;
-            self.put(&length.to_be_bytes())?;
-            self.put(&code.to_be_bytes())?;
-            self.put(text.as_bytes())?;
-        }
+        self.options(opt)?;
         if let Some(count) = self.counts.get_mut(2) {
             *count += 1;
         }
         Ok(())
     }
+
+    fn options(&mut self, opt: &Opt<'_>) -> Result<(), Full> {
+        if let Some(nsid) = opt.nsid {
+            self.option(option::NSID, nsid)?;
+        }
+        if let Some(cookie) = opt.cookie {
+            self.option(option::COOKIE, &cookie)?;
+        }
+        if let Some(tenths) = opt.keepalive {
+            self.option(option::KEEPALIVE, &tenths.to_be_bytes())?;
+        }
+        if let Some(code) = opt.error {
+            self.option(option::EDE, &code.to_be_bytes())?;
+        }
+        self.put(opt.more)
+    }
+
+    fn option(&mut self, code: u16, data: &[u8]) -> Result<(), Full> {
+        self.put(&code.to_be_bytes())?;
+        self.put(&u16::try_from(data.len()).map_err(|_| Full)?.to_be_bytes())?;
+        self.put(data)
+    }
 }
 
 /// The OPT record of a response (RFC 6891 section 6.1.2).
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Opt<'a> {
     /// What we take over UDP.
     pub size: u16,
@@ -596,13 +768,25 @@ pub struct Opt<'a> {
     pub compact_ok: bool,
     /// The whole response code; its high bits go here.
     pub rcode: u16,
-    /// An extended error and its text (RFC 8914).
-    pub error: Option<(u16, &'a str)>,
+    /// Who answers (RFC 5001).
+    pub nsid: Option<&'a [u8]>,
+    /// The client's cookie and ours (RFC 7873).
+    pub cookie: Option<[u8; cookie::WHOLE]>,
+    /// How long a stream may be idle, in tenths of a second (RFC 7828).
+    pub keepalive: Option<u16>,
+    /// An extended error (RFC 8914).
+    pub error: Option<u16>,
+    /// Options of somebody else, as they stand in rdata.
+    pub more: &'a [u8],
 }
 
 impl Opt<'_> {
     fn options_len(&self) -> usize {
-        self.error.map_or(0, |(_, text)| 6 + text.len())
+        self.nsid.map_or(0, |nsid| 4 + nsid.len())
+            + self.cookie.map_or(0, |_| 4 + cookie::WHOLE)
+            + self.keepalive.map_or(0, |_| 6)
+            + self.error.map_or(0, |_| 6)
+            + self.more.len()
     }
 
     /// Octets this record takes.

@@ -16,19 +16,22 @@ use crossbeam_queue::ArrayQueue;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::answer::{Answer, NameBuffer};
+use crate::answer::{Answer, NameBuffer, OBSOLETE, OBSOLETE_TTL};
+use crate::clock::Clock;
+use crate::cookie::{Cookies, Standing};
 pub use crate::counters::Transport;
-use crate::message::{CLASS_IN, Malformed, Opt, Query, UDP_SIZE, Writer, flag, opcode, opcode_of, rcode, rrtype};
+use crate::effect::{Any, Effects};
+use crate::limit::{Class, Verdict, class_of};
+use crate::message::{
+    CLASS_IN, Opt, Query, Section, Writer, ede, flag, name_at, opcode, opcode_of, option, rcode, rrtype,
+};
 use crate::name::{self, Name};
+use crate::reply::{Manner, head_only, to_malformed, whole};
 use crate::signed::SignedVersion;
 use crate::udp::Wake;
 
 /// Not authoritative (RFC 8945 section 5.2 for keys we do not have).
 const NOTAUTH: u16 = 9;
-/// EDE 14, Not Ready (RFC 8914 section 4.15).
-const NOT_READY: u16 = 14;
-/// Extended error "Invalid Query Type" (RFC 9824 section 9).
-const INVALID_QUERY_TYPE: u16 = 30;
 
 /// Where a zone's published version stands.
 pub struct ZoneSlot {
@@ -145,8 +148,8 @@ pub struct Block {
     pub number: i64,
     /// All its queries go to Python.
     pub chained: bool,
-    /// Its queries are entered in the log ring.
-    pub log: bool,
+    /// What its plugins do to its answers.
+    pub effects: Arc<Effects>,
     zones: SuffixTable<Arc<ZoneSlot>>,
 }
 
@@ -162,8 +165,8 @@ pub struct BlockParts {
     pub zones: Vec<(Name, Arc<ZoneSlot>)>,
     /// All its queries go to Python.
     pub chained: bool,
-    /// Its queries are entered in the log ring.
-    pub log: bool,
+    /// What its plugins do to its answers.
+    pub effects: Arc<Effects>,
 }
 
 /// A key of a block: where a query was routed.
@@ -179,7 +182,39 @@ pub struct Route {
 /// The route table.
 #[derive(Default)]
 pub struct Routes {
-    listeners: Vec<SuffixTable<Arc<Route>>>,
+    listeners: Vec<Listener>,
+    /// Of listeners that are not known.
+    nowhere: Front,
+}
+
+/// A route, and the zone of its block that holds the name.
+type Found<'a> = (&'a Arc<Route>, Option<&'a Arc<ZoneSlot>>);
+
+/// What one listener answers.
+#[derive(Default)]
+struct Listener {
+    table: SuffixTable<Arc<Route>>,
+    front: Front,
+}
+
+/// What a listener says of itself, whatever is asked.
+#[derive(Default)]
+struct Front {
+    /// The first block, in whose manner is answered what belongs to none.
+    block: Option<Arc<Block>>,
+    /// A client keeps one cookie for a server's address: the first block that says something of cookies says it for all.
+    cookies: Option<Arc<Cookies>>,
+}
+
+impl Listener {
+    fn add(&mut self, block: &Arc<Block>) {
+        if self.front.block.is_none() {
+            self.front.block = Some(Arc::clone(block));
+        }
+        if self.front.cookies.is_none() {
+            self.front.cookies.clone_from(&block.effects.cookies);
+        }
+    }
 }
 
 impl Routes {
@@ -193,30 +228,36 @@ impl Routes {
             for (origin, slot) in parts.zones {
                 zones.insert(&origin, slot);
             }
-            let block = Arc::new(Block { number: parts.number, chained: parts.chained, log: parts.log, zones });
+            let (number_in_configuration, chained, effects) = (parts.number, parts.chained, parts.effects);
+            let block = Arc::new(Block { number: number_in_configuration, chained, effects, zones });
+            parts.listeners.iter().for_each(|listener| routes.listener(*listener).add(&block));
             for origin in parts.origins {
                 let number = number(block.number, &origin);
                 let route = Arc::new(Route { number, origin: origin.clone(), block: Arc::clone(&block) });
                 for listener in &parts.listeners {
-                    routes.table(*listener).insert(&origin, Arc::clone(&route));
+                    routes.listener(*listener).table.insert(&origin, Arc::clone(&route));
                 }
             }
         }
         routes
     }
 
-    fn table(&mut self, listener: u32) -> &mut SuffixTable<Arc<Route>> {
+    fn listener(&mut self, listener: u32) -> &mut Listener {
         let index = listener as usize;
         if self.listeners.len() <= index {
-            self.listeners.resize_with(index + 1, SuffixTable::default);
+            self.listeners.resize_with(index + 1, Listener::default);
         }
         // The resize made it; a fallback table would never be read.
         self.listeners.get_mut(index).unwrap_or_else(|| unreachable!("the table was just made"))
     }
 
+    fn front(&self, listener: u32) -> &Front {
+        self.listeners.get(listener as usize).map_or(&self.nowhere, |listener| &listener.front)
+    }
+
     /// The route of a name in lower case, and the zone of its block that holds it.
-    fn find(&self, listener: u32, lower: &[u8], qtype: u16) -> Option<(&Arc<Route>, Option<&Arc<ZoneSlot>>)> {
-        let table = self.listeners.get(listener as usize)?;
+    fn find(&self, listener: u32, lower: &[u8], qtype: u16) -> Option<Found<'_>> {
+        let table = &self.listeners.get(listener as usize)?.table;
         let zone_of = |lower: &[u8]| {
             let (_, route) = table.longest(lower)?;
             Some((route, route.block.zones.longest(lower).map(|(_, slot)| slot)))
@@ -266,6 +307,8 @@ pub struct Observed<'a> {
     pub route: &'a Route,
     /// The answer, as it is sent.
     pub response: &'a [u8],
+    /// The whole response code.
+    pub rcode: u16,
 }
 
 /// A query as it came in.
@@ -296,6 +339,8 @@ pub struct Totals {
     pub declined: AtomicU64,
     /// Meant for Python, but its queue was full.
     pub declined_dropped: AtomicU64,
+    /// Answered BADCOOKIE or TC for want of a cookie.
+    pub cookies_wanted: AtomicU64,
 }
 
 /// Routes queries and answers them.
@@ -305,6 +350,13 @@ pub struct Responder {
     /// Queries for Python.
     queue: ArrayQueue<Declined>,
     wake: Wake,
+    clock: Arc<Clock>,
+    /// Of what belongs to no block.
+    plain: Arc<Effects>,
+    /// Where no block says anything of cookies: answered, with a secret of this process.
+    cookies: Arc<Cookies>,
+    /// How long a stream may be idle, in tenths of a second.
+    idle: u16,
     /// Counts.
     pub totals: Totals,
 }
@@ -322,13 +374,19 @@ impl Responder {
     /// A responder without routes; `queue` queries may wait for Python.
     ///
     /// # Errors
-    /// No eventfd could be had.
-    pub fn new(queue: usize) -> std::io::Result<Self> {
+    /// No eventfd could be had, or nothing random.
+    pub fn new(clock: Arc<Clock>, queue: usize, idle: Duration) -> std::io::Result<Self> {
+        let mut secret = [0; 16];
+        aws_lc_rs::rand::fill(&mut secret).map_err(std::io::Error::other)?;
         Ok(Self {
             routes: ArcSwap::from_pointee(Routes::default()),
             known: Mutex::default(),
             queue: ArrayQueue::new(queue.max(1)),
             wake: Wake::new()?,
+            clock,
+            plain: Arc::default(),
+            cookies: Arc::new(Cookies { secrets: vec![secret], required: false }),
+            idle: u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX),
             totals: Totals::default(),
         })
     }
@@ -392,17 +450,13 @@ impl Responder {
         if let Some(code) = opcode_refused(octets) {
             return head_only(octets, code, out);
         }
-        let query = match Query::parse(octets) {
-            Ok(query) => query,
+        match Query::parse_any(octets) {
+            Ok(query) => self.answer(&query, arrival, out, observe),
             Err(reason) => {
                 add(&self.totals.malformed);
-                return match reason {
-                    Malformed::Silent => Outcome::Silent,
-                    Malformed::FormErr => head_only(octets, rcode::FORMERR, out),
-                };
+                to_malformed(octets, reason, out)
             }
-        };
-        self.answer(&query, arrival, out, observe)
+        }
     }
 
     fn answer(
@@ -412,75 +466,225 @@ impl Responder {
         out: &mut [u8],
         observe: impl FnOnce(&Observed<'_>),
     ) -> Outcome {
-        let limit = size_limit(query, arrival.transport).min(out.len());
-        if let Some(code) = refused_by_form(query, arrival.transport) {
-            // RFC 9824 section 3.5: a type that is never asked for.
-            let error = (query.qtype == rrtype::NXNAME && code == rcode::FORMERR).then_some(INVALID_QUERY_TYPE);
-            return without_records(query, code, error, out, limit);
-        }
-        let lower = NameBuffer::lower(query.qname);
         let routes = self.routes.load();
-        let Some((route, slot)) = routes.find(arrival.listener, lower.wire(), query.qtype) else {
-            add(&self.totals.refused);
-            return without_records(query, rcode::REFUSED, None, out, limit);
-        };
-        let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR);
-        if route.block.chained || is_transfer && arrival.transport == Transport::Tcp {
-            return Outcome::Declined(route.block.number);
+        let lower = NameBuffer::lower(query.qname);
+        let found = routes.find(arrival.listener, lower.wire(), query.qtype);
+        let front = routes.front(arrival.listener);
+        let block = found.map(|(route, _)| &route.block).or(front.block.as_ref());
+        let effects = block.map_or(&self.plain, |block| &block.effects);
+        let cookies = front.cookies.as_ref().unwrap_or(&self.cookies);
+        let mut manner = Manner::new(query, arrival.transport, effects, self.idle);
+        if manner.take_cookie(query, cookies, arrival.client.ip(), || self.clock.now()).is_err() {
+            add(&self.totals.malformed);
+            return manner.refuse(query, rcode::FORMERR, None, out);
         }
-        let outcome = if let Some(slot) = slot {
-            from_slot(slot, query, out, limit)
-        } else {
-            add(&self.totals.refused);
-            without_records(query, rcode::REFUSED, None, out, limit)
+        let answered = match self.by_cookie(query, arrival, cookies, &manner, out) {
+            Some(answered) => answered,
+            None => match self.by_question(query, arrival.transport, found, effects, &manner, out) {
+                Ok(answered) => answered,
+                Err(block) => return Outcome::Declined(block),
+            },
         };
-        if let Outcome::Answer(length) = outcome {
-            observe(&Observed { query, route, response: out.get(..length).unwrap_or(&[]) });
+        let zone = found.map_or(name::ROOT, |(route, slot)| slot.map_or(&*route.origin, |slot| &*slot.origin));
+        let asked = Asked { query, arrival, lower: &lower, effects, manner: &manner };
+        let outcome = self.limited(&asked, &answered, zone, out);
+        if let (Outcome::Answer(length), Some((route, _))) = (&outcome, found) {
+            let response = out.get(..*length).unwrap_or(&[]);
+            observe(&Observed { query, route, response, rcode: answered.rcode });
         }
         outcome
     }
 
-    /// Answer from one zone, routes not asked.
-    pub fn answer_from(&self, slot: &ZoneSlot, octets: &[u8], transport: Transport, out: &mut [u8]) -> Outcome {
-        match Query::parse(octets) {
-            Ok(query) => {
-                let limit = size_limit(&query, transport).min(out.len());
-                if !name::is_at_or_below(query.qname, &slot.origin) {
-                    return without_records(&query, rcode::REFUSED, None, out, limit);
-                }
-                from_slot(slot, &query, out, limit)
-            }
-            Err(Malformed::Silent) => Outcome::Silent,
-            Err(Malformed::FormErr) => head_only(octets, rcode::FORMERR, out),
+    /// The answer to the question, or the number of the block whose chain answers.
+    fn by_question(
+        &self,
+        query: &Query<'_>,
+        transport: Transport,
+        found: Option<Found<'_>>,
+        effects: &Effects,
+        manner: &Manner<'_>,
+        out: &mut [u8],
+    ) -> Result<Answered, i64> {
+        if let Some((code, error)) = refused_by_form(query, transport) {
+            return Ok(Answered::plain(manner.refuse(query, code, error, out), code));
         }
+        let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR) && transport == Transport::Tcp;
+        match found {
+            Some((route, _)) if is_transfer => Err(route.block.number),
+            Some((_, None)) if query.qtype == rrtype::ANY && effects.any == Any::Hinfo => {
+                Ok(made_up(query, manner, out))
+            }
+            Some((route, _)) if route.block.chained => Err(route.block.number),
+            Some((_, Some(slot))) => Ok(from_slot(slot, query, effects, manner, out)),
+            Some((_, None)) | None => {
+                add(&self.totals.refused);
+                let refused = manner.refuse(query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
+                Ok(Answered::plain(refused, rcode::REFUSED))
+            }
+        }
+    }
+
+    /// What is answered for its cookie, or the want of it, alone.
+    fn by_cookie(
+        &self,
+        query: &Query<'_>,
+        arrival: &Arrival,
+        cookies: &Cookies,
+        manner: &Manner<'_>,
+        out: &mut [u8],
+    ) -> Option<Answered> {
+        let mut refuse = |code| Some(Answered::plain(manner.refuse(query, code, None, out), code));
+        let is_new = query.edns.is_some_and(|edns| edns.option(option::COOKIE).is_some_and(|data| data.len() == 8));
+        if !query.has_question {
+            // RFC 7873 section 5.4: a cookie is asked for, or whether one is still good.
+            return refuse(match manner.standing {
+                _ if query.edns.is_some_and(|edns| edns.version > 0) => rcode::BADVERS,
+                Standing::Unknown if !is_new => rcode::BADCOOKIE,
+                Standing::None => rcode::FORMERR,
+                _ => rcode::NOERROR,
+            });
+        }
+        if !cookies.required || arrival.transport == Transport::Tcp || manner.standing == Standing::Good {
+            return None;
+        }
+        add(&self.totals.cookies_wanted);
+        // RFC 7873 section 5.2.3; who knows no cookies is sent to TCP (section 5.2.1).
+        match manner.standing {
+            Standing::Unknown => refuse(rcode::BADCOOKIE),
+            _ => Some(Answered::plain(manner.truncated(query, out), rcode::NOERROR)),
+        }
+    }
+
+    /// The outcome, as the rate of such responses leaves it.
+    fn limited(&self, asked: &Asked<'_>, answered: &Answered, zone: &[u8], out: &mut [u8]) -> Outcome {
+        let Outcome::Answer(length) = answered.outcome else { return Outcome::Silent };
+        let sent = Outcome::Answer(length);
+        let Some(limiter) = asked.effects.limiter.as_ref() else { return sent };
+        // Who comes by TCP, or brings a good cookie, does not forge addresses.
+        if asked.arrival.transport == Transport::Tcp || asked.manner.standing == Standing::Good {
+            return sent;
+        }
+        let response = out.get(..length).unwrap_or(&[]);
+        let class = class_of(response);
+        let cut = NameBuffer::lower(cut_of(response, asked.query.question_end, class).wire());
+        // All names a wildcard stands for are one account, which a node's number names as well as a name does.
+        let node = answered.wildcard.map(usize::to_be_bytes);
+        let source = node.as_ref().map_or(asked.lower.wire(), |octets| octets);
+        let (name, qtype) = match class {
+            Class::Answer => (source, asked.query.qtype),
+            Class::NoData => (source, 0),
+            Class::Referral => (cut.wire(), 0),
+            Class::NameError => (zone, 0),
+            Class::Error | Class::All => (&[][..], 0),
+        };
+        match limiter.charge(asked.arrival.client.ip(), class, name, qtype, self.clock.now()) {
+            Verdict::Send => sent,
+            Verdict::Slip => asked.manner.truncated(asked.query, out),
+            Verdict::Drop => Outcome::Silent,
+        }
+    }
+
+    /// Answer from one zone, routes not asked, with the effects of the block that asks.
+    pub fn answer_from(
+        &self,
+        slot: &ZoneSlot,
+        octets: &[u8],
+        transport: Transport,
+        effects: &Effects,
+        out: &mut [u8],
+    ) -> Outcome {
+        let query = match Query::parse(octets) {
+            Ok(query) => query,
+            Err(reason) => return to_malformed(octets, reason, out),
+        };
+        let mut manner = Manner::new(&query, transport, effects, self.idle);
+        if !name::is_at_or_below(query.qname, &slot.origin) {
+            return manner.refuse(&query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
+        }
+        // Room for the cookie that `dress` will add.
+        let has_cookie = query.edns.is_some_and(|edns| edns.option(option::COOKIE).is_some());
+        manner.limit -= if has_cookie { 4 + crate::cookie::WHOLE } else { 0 };
+        from_slot(slot, &query, effects, &manner, out).outcome
+    }
+
+    /// What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as they
+    /// are. Silent: it is held back.
+    pub fn dress(&self, query: &[u8], response: &[u8], arrival: &Arrival, out: &mut [u8]) -> Outcome {
+        let Ok(query) = Query::parse(query) else { return whole(response, out) };
+        let routes = self.routes.load();
+        let lower = NameBuffer::lower(query.qname);
+        let found = routes.find(arrival.listener, lower.wire(), query.qtype);
+        let front = routes.front(arrival.listener);
+        let block = found.map(|(route, _)| &route.block).or(front.block.as_ref());
+        let effects = block.map_or(&self.plain, |block| &block.effects);
+        let mut manner = Manner::new(&query, arrival.transport, effects, self.idle);
+        let cookies = front.cookies.as_ref().unwrap_or(&self.cookies);
+        if manner.take_cookie(&query, cookies, arrival.client.ip(), || self.clock.now()).is_err() {
+            return manner.refuse(&query, rcode::FORMERR, None, out);
+        }
+        let outcome = manner.dress(&query, response, effects.minimal, out);
+        let zone = found.map_or(name::ROOT, |(route, slot)| slot.map_or(&*route.origin, |slot| &*slot.origin));
+        let asked = Asked { query: &query, arrival, lower: &lower, effects, manner: &manner };
+        self.limited(&asked, &Answered::plain(outcome, 0), zone, out)
     }
 }
 
-fn from_slot(slot: &ZoneSlot, query: &Query<'_>, out: &mut [u8], limit: usize) -> Outcome {
+/// A query with all that is known of it before it is answered.
+struct Asked<'a> {
+    query: &'a Query<'a>,
+    arrival: &'a Arrival,
+    lower: &'a NameBuffer,
+    effects: &'a Effects,
+    manner: &'a Manner<'a>,
+}
+
+/// The owner of the first record of a referral, as it is compressed; else the root.
+fn cut_of(response: &[u8], question_end: usize, class: Class) -> NameBuffer {
+    let owner = (class == Class::Referral).then(|| name_at(response, question_end)).flatten();
+    owner.unwrap_or_else(|| NameBuffer::of(name::ROOT))
+}
+
+/// RFC 8482 section 4.2: a HINFO record that says why there is nothing else, as CoreDNS writes it.
+fn made_up(query: &Query<'_>, manner: &Manner<'_>, out: &mut [u8]) -> Answered {
+    let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
+    writer.set_flags(flag::AA);
+    if writer.record(Section::Answer, query.qname, rrtype::HINFO, OBSOLETE_TTL, OBSOLETE).is_err() {
+        writer.set_flags(flag::TC);
+    }
+    Answered::plain(Outcome::Answer(writer.finish(manner.opt.as_ref())), rcode::NOERROR)
+}
+
+fn from_slot(slot: &ZoneSlot, query: &Query<'_>, effects: &Effects, manner: &Manner<'_>, out: &mut [u8]) -> Answered {
     let current = slot.current.load();
     let Some(signed) = current.as_ref() else {
-        return without_records(query, rcode::SERVFAIL, Some(NOT_READY), out, limit);
+        return Answered::plain(manner.refuse(query, rcode::SERVFAIL, Some(ede::NOT_READY), out), rcode::SERVFAIL);
     };
-    let mut opt = query.edns.map(|edns| Opt {
-        size: UDP_SIZE,
-        dnssec_ok: edns.dnssec_ok,
-        compact_ok: edns.compact_ok && signed.is_compact(),
-        rcode: 0,
-        error: None,
-    });
-    let reserve = opt.as_ref().map_or(0, Opt::len);
-    let Ok(mut writer) = Writer::answering(query, out, limit, reserve) else { return Outcome::Silent };
-    let code = if query.qtype == rrtype::IXFR {
+    let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
+    let (code, wildcard) = if query.qtype == rrtype::IXFR {
         // Over UDP one SOA says that the client is to come by TCP (RFC 1995 section 2).
-        soa_alone(signed, query, &mut writer)
+        (soa_alone(signed, query, &mut writer), None)
     } else {
-        Answer::of(signed, query, &mut writer)
+        Answer::of(signed, query, effects, &mut writer)
     };
     writer.set_rcode(code);
-    if let Some(opt) = &mut opt {
-        opt.rcode = code;
+    let is_compact = || signed.is_compact() && query.edns.is_some_and(|edns| edns.compact_ok);
+    let opt = manner.opt.map(|opt| Opt { rcode: code, compact_ok: is_compact(), ..opt });
+    Answered { outcome: Outcome::Answer(writer.finish(opt.as_ref())), rcode: code, wildcard }
+}
+
+/// An answer, with what it takes to count it.
+struct Answered {
+    outcome: Outcome,
+    /// Extended bits included.
+    rcode: u16,
+    /// The node of the wildcard it is made of.
+    wildcard: Option<usize>,
+}
+
+impl Answered {
+    fn plain(outcome: Outcome, rcode: u16) -> Self {
+        Self { outcome, rcode, wildcard: None }
     }
-    Outcome::Answer(writer.finish(opt.as_ref()))
 }
 
 fn soa_alone(signed: &SignedVersion, query: &Query<'_>, writer: &mut Writer<'_>) -> u16 {
@@ -504,69 +708,32 @@ fn opcode_refused(octets: &[u8]) -> Option<u16> {
 }
 
 /// What is answered with a response code alone, whichever zone it is about.
-fn refused_by_form(query: &Query<'_>, transport: Transport) -> Option<u16> {
+fn refused_by_form(query: &Query<'_>, transport: Transport) -> Option<(u16, Option<u16>)> {
     if query.edns.is_some_and(|edns| edns.version > 0) {
-        return Some(rcode::BADVERS);
+        return Some((rcode::BADVERS, None));
     }
     if query.has_tsig {
-        return Some(NOTAUTH);
+        return Some((NOTAUTH, None));
     }
     if query.qclass != CLASS_IN {
-        return Some(rcode::REFUSED);
+        return Some((rcode::REFUSED, Some(ede::NOT_SUPPORTED)));
     }
     match query.qtype {
+        // RFC 9824 section 3.5: never asked for.
+        rrtype::NXNAME => Some((rcode::FORMERR, Some(ede::INVALID_QUERY_TYPE))),
         // Pseudo-types never stand in a question (RFC 6891 section 6.1.1, RFC 8945 section 5.1, RFC 2930 section 2).
-        0 | rrtype::OPT | rrtype::NXNAME | 249 | rrtype::TSIG => Some(rcode::FORMERR),
-        rrtype::MAILA | rrtype::MAILB => Some(rcode::NOTIMP),
+        0 | rrtype::OPT | 249 | rrtype::TSIG => Some((rcode::FORMERR, None)),
+        rrtype::MAILA | rrtype::MAILB => Some((rcode::NOTIMP, Some(ede::NOT_SUPPORTED))),
         // RFC 5936 section 4.2: AXFR by UDP is not defined.
-        rrtype::AXFR if transport == Transport::Udp => Some(rcode::FORMERR),
+        rrtype::AXFR if transport == Transport::Udp => Some((rcode::FORMERR, None)),
         _ => None,
     }
-}
-
-fn size_limit(query: &Query<'_>, transport: Transport) -> usize {
-    match transport {
-        Transport::Udp => usize::from(query.udp_size().min(UDP_SIZE.max(512))),
-        Transport::Tcp => usize::from(u16::MAX),
-    }
-}
-
-/// A response that is a header and no more, to what has no question to repeat.
-fn head_only(octets: &[u8], code: u16, out: &mut [u8]) -> Outcome {
-    let (Some(head), Some(place)) = (octets.get(..4), out.get_mut(..12)) else { return Outcome::Silent };
-    place.fill(0);
-    for (to, from) in place.iter_mut().zip(head) {
-        *to = *from;
-    }
-    if let [_, _, first, second, ..] = place {
-        *first = (*first & 0x79) | 0x80;
-        *second = (*second & 0x10) | u8::try_from(code & 15).unwrap_or(0);
-    }
-    Outcome::Answer(12)
-}
-
-fn without_records(query: &Query<'_>, code: u16, error: Option<u16>, out: &mut [u8], limit: usize) -> Outcome {
-    let opt = query.edns.map(|edns| Opt {
-        size: UDP_SIZE,
-        dnssec_ok: edns.dnssec_ok,
-        compact_ok: false,
-        rcode: code,
-        error: error.map(|number| (number, "")),
-    });
-    let reserve = opt.as_ref().map_or(0, Opt::len);
-    let Ok(mut writer) = Writer::answering(query, out, limit, reserve) else { return Outcome::Silent };
-    writer.set_rcode(code);
-    Outcome::Answer(writer.finish(opt.as_ref()))
 }
 
 /// A response to `octets` with no records, as a plugin asks for it.
 pub fn refuse(octets: &[u8], code: u16, error: Option<u16>, out: &mut [u8]) -> Outcome {
     match Query::parse(octets) {
-        Ok(query) => {
-            let limit = out.len();
-            without_records(&query, code, error, out, limit)
-        }
-        Err(Malformed::Silent) => Outcome::Silent,
-        Err(Malformed::FormErr) => head_only(octets, rcode::FORMERR, out),
+        Ok(query) => Manner::new(&query, Transport::Tcp, &Effects::default(), 0).refuse(&query, code, error, out),
+        Err(reason) => to_malformed(octets, reason, out),
     }
 }

@@ -42,15 +42,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service without sockets and routes.
+    /// A service without sockets and routes; a stream may be idle for so long.
     ///
     /// # Errors
     /// The system gives no eventfd.
-    pub fn new(clock: Arc<Clock>, queue: usize) -> io::Result<Self> {
+    pub fn new(clock: Arc<Clock>, queue: usize, idle: Duration) -> io::Result<Self> {
         quieten_panics();
         Ok(Self {
             sockets: Sockets::new(),
-            responder: Responder::new(queue)?,
+            responder: Responder::new(Arc::clone(&clock), queue, idle)?,
             clock,
             counters: Counters::new(),
             tap: Tap::new(LOG_LINES),
@@ -78,7 +78,7 @@ impl Service {
     /// Count an answered query and enter it in the log if its block has one.
     fn observe(&self, arrival: &Arrival, received: Instant, seen: &Observed<'_>) {
         let flags = seen.response.get(2..4).and_then(|pair| pair.try_into().ok()).map_or(0, u16::from_be_bytes);
-        let log = seen.route.block.log;
+        let log = seen.route.block.effects.log;
         // Reading the clock costs as much as a lookup: it is read where somebody looks at the duration.
         let duration = log.then(|| received.elapsed());
         self.counters.observe(
@@ -88,7 +88,7 @@ impl Service {
                 transport: arrival.transport,
                 family: Family::of(&arrival.client),
                 qtype: seen.query.qtype,
-                rcode: flags & 15,
+                rcode: seen.rcode,
                 is_dnssec_ok: seen.query.dnssec_ok(),
                 request_octets: seen.query.octets.len(),
                 response_octets: seen.response.len(),
@@ -136,6 +136,7 @@ impl Service {
             ("queries", sockets.received + own.streamed.load(Ordering::Relaxed)),
             ("malformed", own.malformed.load(Ordering::Relaxed)),
             ("refused", own.refused.load(Ordering::Relaxed)),
+            ("cookies_wanted", own.cookies_wanted.load(Ordering::Relaxed)),
             ("declined", own.declined.load(Ordering::Relaxed)),
             ("declined_dropped", own.declined_dropped.load(Ordering::Relaxed)),
         ])

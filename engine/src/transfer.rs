@@ -25,13 +25,7 @@ pub fn message(
     if !signed.is_sealed() {
         return Err("an open version is not transferred".to_owned());
     }
-    let opt = query.edns.map(|edns| Opt {
-        size: UDP_SIZE,
-        dnssec_ok: edns.dnssec_ok,
-        compact_ok: false,
-        rcode: 0,
-        error: None,
-    });
+    let opt = query.edns.map(|edns| Opt { size: UDP_SIZE, dnssec_ok: edns.dnssec_ok, ..Opt::default() });
     let reserve = opt.as_ref().map_or(0, Opt::len);
     let limit = out.len();
     let mut writer = Writer::answering(query, out, limit, reserve).map_err(|_| "no room for the question")?;
