@@ -344,6 +344,9 @@ class Limiter:
         errors, all together. `exempt` are networks as (address, bits). Raises ValueError."""
     @property
     def octets(self) -> int: ...
+    def notices(self) -> list[tuple[str, str, bytes]]:
+        """Accounts that have been overdrawn since the last call: (a client of the network, the kind of response, the name
+        that is answered or b"" for kinds that have none)."""
     def totals(self) -> dict[str, int]:
         """Responses over a limit since start: `limited`, and of these `slipped` and `dropped`."""
 

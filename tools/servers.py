@@ -377,6 +377,8 @@ class Named(Peer):
     """BIND, authoritative only."""
 
     name: str = "named"
+    more: str = ""
+    """More lines of its options."""
 
     def command(self) -> list[str]:
         zones = "".join(map(self._zone, self.zones))
@@ -387,6 +389,7 @@ class Named(Peer):
   listen-on port {self.port} {{ {self.address}; }}; listen-on-v6 {{ none; }};
   recursion no; dnssec-validation no; allow-transfer {{ any; }}; notify no; check-names primary ignore;
   minimal-responses no; allow-query {{ any; }}; request-ixfr no; managed-keys-directory "{self.directory}";
+  {self.more}
 }};
 controls {{ }};
 {zones}""",
@@ -409,6 +412,8 @@ class Nsd(Peer):
     """NSD with one server process, its rate limits off."""
 
     name: str = "nsd"
+    more: str = ""
+    """More lines of its server section."""
 
     def command(self) -> list[str]:
         here = self.directory
@@ -428,6 +433,7 @@ class Nsd(Peer):
   hide-version: yes
   refuse-any: no
   rrl-ratelimit: 0
+  {self.more}
   xfrd-reload-timeout: 0
   verbosity: 1
 remote-control:

@@ -3,6 +3,10 @@
 The words are those of the plugin of this name that CoreDNS can be built with; the counting is the engine's.
 """
 
+import asyncio
+import ipaddress
+import itertools
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +29,9 @@ from authserver.plugin import (
     Schema,
     Settings,
 )
-from engine import Limiter
+from engine import Limiter, NameSyntaxError, name_to_text
+
+log = logging.getLogger(__name__)
 
 RATE: Final = Argument("ALLOWANCE", Integer(0, 100_000))
 SECONDS: Final = Argument("SECONDS", Integer(1, 3600))
@@ -79,6 +85,63 @@ class Limiting:
     limiter: Limiter
 
 
+_numbers = itertools.count()
+
+PAUSE_S: Final = 1.0
+LINES: Final = 20
+
+
+@dataclass(slots=True, eq=False)
+class Reporter:
+    """Logs which networks have been limited, a bounded number of lines at a time."""
+
+    configuration: Configuration
+    limiter: Limiter
+    prefixes: tuple[int, int]
+    verb: str
+    name: str = ""
+
+    async def start(self) -> None:
+        """Log from now on."""
+        # While a configuration replaces another both report, each under a name of its own.
+        self.name = f"plugin/rrl {next(_numbers)}"
+        self.configuration.running.schedule.start(self.name, self.run)
+
+    async def stop(self) -> None:
+        """Log no more."""
+        if self.name:
+            await self.configuration.running.schedule.stop(self.name)
+
+    async def run(self) -> None:
+        """Log, for ever."""
+        while True:
+            await asyncio.sleep(PAUSE_S)
+            self.tell()
+
+    def tell(self) -> None:
+        """Log what has been noted since the last call."""
+        lines = list(dict.fromkeys(self.line(*notice) for notice in self.limiter.notices()))
+        for line in lines[:LINES]:
+            log.info("%s", line)
+        if len(lines) > LINES:
+            log.info("and %d more", len(lines) - LINES)
+
+    def line(self, client: str, kind: str, name: bytes) -> str:
+        """`limits answers for www.example. to 192.0.2.0/24`."""
+        length = self.prefixes[ipaddress.ip_address(client).version == 6]
+        network = ipaddress.ip_network(f"{client}/{length}", strict=False)
+        return f"{self.verb} {kind}{_of(name)} to {network}"
+
+
+def _of(name: bytes) -> str:
+    if not name:
+        return ""
+    try:
+        return f" for {name_to_text(name)}"
+    except NameSyntaxError:
+        return " for names of a wildcard"  # the engine knows it by a number
+
+
 LIMITING: Final[Capability[Limiting]] = Capability("a rate limit")
 
 
@@ -99,6 +162,11 @@ def setup(build: Build) -> Link | None:
         log_only=settings.has("log-only") or settings.has("report-only"),
         accounts=_number(settings, "max-table-size", SIZE, DEFAULT_ACCOUNTS),
     )
+    only_counts = settings.has("log-only") or settings.has("report-only")
+    verb = "would limit" if only_counts else "limits"
+    reporter = Reporter(build.configuration, limiter, prefixes, verb)
+    build.on_start(reporter.start)
+    build.on_stop(reporter.stop)
     own = Limiting(build.block, limiter)
     build.offer(EFFECT, Effect(limiter=limiter))
     build.offer(LIMITING, own)

@@ -682,6 +682,13 @@ impl Limiter {
         self.0.octets()
     }
 
+    fn notices<'py>(&self, py: Python<'py>) -> Vec<(String, &'static str, Bound<'py, PyBytes>)> {
+        std::iter::from_fn(|| self.0.next_notice())
+            .take(1024)
+            .map(|notice| (notice.client.to_string(), notice.class.as_str(), PyBytes::new(py, &notice.name)))
+            .collect()
+    }
+
     fn totals(&self) -> HashMap<&'static str, u64> {
         let totals = &self.0.totals;
         [("limited", &totals.limited), ("slipped", &totals.slipped), ("dropped", &totals.dropped)]

@@ -12,6 +12,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_queue::ArrayQueue;
 use foldhash::quality::RandomState;
 
 use crate::message::{flag, rcode};
@@ -31,6 +32,21 @@ pub enum Class {
     Error,
     /// Whatever it is, it counts here too.
     All,
+}
+
+impl Class {
+    /// In words, for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answers",
+            Self::NoData => "no data",
+            Self::NameError => "no such name",
+            Self::Referral => "referrals",
+            Self::Error => "errors",
+            Self::All => "all responses",
+        }
+    }
 }
 
 /// How many classes there are.
@@ -93,6 +109,20 @@ pub struct Totals {
     pub dropped: AtomicU64,
 }
 
+/// An account that has just been overdrawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// A client of the network.
+    pub client: IpAddr,
+    /// The class of response.
+    pub class: Class,
+    /// The name of the account; for wildcards the name asked stands for all, for errors there is none.
+    pub name: Box<[u8]>,
+}
+
+/// How many notices may wait for somebody to read them.
+const NOTICES: usize = 256;
+
 /// Accounts that share a cache line; one that is looked for is in one of these.
 const WAYS: usize = 8;
 
@@ -107,8 +137,21 @@ pub struct Limiter {
     lines: Box<[Line]>,
     /// Of this process alone: nobody outside can make accounts collide.
     state: RandomState,
+    notices: ArrayQueue<Notice>,
     /// Counts.
     pub totals: Totals,
+}
+
+/// What a charge came to.
+#[derive(Clone, Copy)]
+struct Charged {
+    verdict: Verdict,
+    /// The account has just been overdrawn.
+    is_new: bool,
+}
+
+impl Charged {
+    const SENT: Self = Self { verdict: Verdict::Send, is_new: false };
 }
 
 /// An account in one word: 24 bits of its hash, 16 of its last second, 4 of its slips, 20 of its balance.
@@ -152,8 +195,14 @@ impl Limiter {
             limits,
             lines: (0..lines).map(|_| empty()).collect(),
             state: RandomState::default(),
+            notices: ArrayQueue::new(NOTICES),
             totals: Totals::default(),
         }
+    }
+
+    /// The oldest notice that nobody has read; those that find no room are dropped.
+    pub fn next_notice(&self) -> Option<Notice> {
+        self.notices.pop()
     }
 
     /// The octets its accounts take.
@@ -171,7 +220,12 @@ impl Limiter {
         let prefix = self.prefix(client);
         let of_class = self.charge_one(prefix, class, name, qtype, now);
         let of_all = self.charge_one(prefix, Class::All, &[], 0, now);
-        let verdict = if of_class == Verdict::Send { of_all } else { of_class };
+        for (class, name, charged) in [(class, name, of_class), (Class::All, &[][..], of_all)] {
+            if charged.is_new {
+                drop(self.notices.push(Notice { client, class, name: name.into() }));
+            }
+        }
+        let verdict = if of_class.verdict == Verdict::Send { of_all.verdict } else { of_class.verdict };
         self.count(verdict);
         if self.limits.log_only { Verdict::Send } else { verdict }
     }
@@ -198,37 +252,37 @@ impl Limiter {
         masked(client, if client.is_ipv4() { self.limits.v4_prefix } else { self.limits.v6_prefix }) ^ v4
     }
 
-    fn charge_one(&self, prefix: u128, class: Class, name: &[u8], qtype: u16, now: i64) -> Verdict {
+    fn charge_one(&self, prefix: u128, class: Class, name: &[u8], qtype: u16, now: i64) -> Charged {
         let rate = self.limits.rates.get(class as usize).copied().unwrap_or(0);
         if rate == 0 {
-            return Verdict::Send;
+            return Charged::SENT;
         }
         let hash = self.state.hash_one((prefix, class as u8, qtype, name));
         let rate = i32::try_from(rate).unwrap_or(i32::MAX).min(-DEEPEST);
         let mask = self.lines.len() - 1;
         let line = usize::try_from(hash >> 32).unwrap_or(0) & mask;
-        let Some(Line(ways)) = self.lines.get(line) else { return Verdict::Send };
+        let Some(Line(ways)) = self.lines.get(line) else { return Charged::SENT };
         self.charge_in(ways, hash & TAG | 1, rate, u16::try_from(now & 0xffff).unwrap_or(0))
     }
 
     /// Find the account or open it, and charge it. A thread that meets another one here tries again, and then lets go:
     /// a response that is not counted is better than a thread that waits.
-    fn charge_in(&self, ways: &[AtomicU64; WAYS], tag: u64, rate: i32, now: u16) -> Verdict {
+    fn charge_in(&self, ways: &[AtomicU64; WAYS], tag: u64, rate: i32, now: u16) -> Charged {
         for _ in 0..4 {
             let words = ways.each_ref().map(|way| way.load(Ordering::Relaxed));
             let known = words.iter().position(|word| word & TAG == tag);
             let place = known.unwrap_or_else(|| fullest(&words, now));
-            let (Some(way), Some(before)) = (ways.get(place), words.get(place)) else { return Verdict::Send };
+            let (Some(way), Some(before)) = (ways.get(place), words.get(place)) else { return Charged::SENT };
             let account = match known {
                 Some(_) => Account::unpack(*before),
                 None => Account { tag, at: now, slips: 0, balance: rate },
             };
             let (after, verdict) = self.spend(account, rate, now);
             if way.compare_exchange_weak(*before, after.pack(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                return verdict;
+                return Charged { verdict, is_new: verdict != Verdict::Send && account.balance >= 0 };
             }
         }
-        Verdict::Send
+        Charged::SENT
     }
 
     fn spend(&self, mut account: Account, rate: i32, now: u16) -> (Account, Verdict) {
@@ -372,6 +426,16 @@ mod tests {
         }
         assert_eq!(limiter.octets(), octets);
         assert_ne!(ask(&limiter, "192.0.2.1", 5), Verdict::Send);
+    }
+
+    #[test]
+    fn an_overdrawn_account_is_told_once() {
+        let limiter = Limiter::new(limits(1));
+        let sent = (0..50).filter(|_| ask(&limiter, "192.0.2.1", 7) == Verdict::Send).count();
+        assert_eq!(sent, 1);
+        let notice = limiter.next_notice().unwrap();
+        assert_eq!((notice.client, notice.class, &*notice.name), (ip("192.0.2.1"), Class::Answer, &b"\x03www\0"[..]));
+        assert_eq!(limiter.next_notice(), None);
     }
 
     #[test]

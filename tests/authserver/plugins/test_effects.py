@@ -3,6 +3,17 @@
 import pytest
 
 from authserver.plugin import EFFECT, METRICS, Effect
+from authserver.plugins.rrl import Reporter
+
+
+class Noted:
+    """A limiter that has noted something."""
+
+    def __init__(self, noted):
+        self.noted = noted
+
+    def notices(self):
+        return self.noted
 
 
 def effect(load, text):
@@ -157,3 +168,23 @@ def test_rrl_tells_its_counts_once_for_all_blocks(load):
 def test_each_offers_one_effect(load):
     (block,) = load(". {\nrrl\nnsid x\n}\n").blocks
     assert len(block.offered(EFFECT)) == 2
+
+
+def test_what_is_limited_is_logged_a_line_for_each_network(load, caplog):
+    configuration = load(". {\nrrl {\nlog-only\n}\n}\n")
+    limiter = Noted([("192.0.2.7", "answers", b"\3www\0"), ("192.0.2.9", "answers", b"\3www\0")])
+    limiter.noted += [("2001:db8::1", "errors", b""), ("192.0.2.1", "answers", bytes(8))]
+    with caplog.at_level("INFO"):
+        Reporter(configuration, limiter, (24, 56), "would limit").tell()
+    assert caplog.messages == [
+        "would limit answers for www. to 192.0.2.0/24",
+        "would limit errors to 2001:db8::/56",
+        "would limit answers for names of a wildcard to 192.0.2.0/24",
+    ]
+
+
+def test_a_flood_of_networks_does_not_flood_the_log(load, caplog):
+    limiter = Noted([(f"10.0.{number}.1", "errors", b"") for number in range(100)])
+    with caplog.at_level("INFO"):
+        Reporter(load(". {\nrrl\n}\n"), limiter, (24, 56), "limits").tell()
+    assert (len(caplog.messages), caplog.messages[-1]) == (21, "and 80 more")
