@@ -77,7 +77,8 @@ class Pipeline:
         works = [work for work in works if self.zones.get(work.zone.key) is work.zone]
         for zone in zones:
             if zone.live is not None and self.zones.get(zone.key) is zone:
-                self._sealer.add(zone, zone.live)
+                if zone.live.is_sealable:
+                    self._sealer.add(zone, zone.live)
                 self._set_timers(Outcome(zone, zone.live, next_step_at=self._clock.now()))
         if works:
             self._apply(await self._in_thread(lambda: self._publisher.run(works)))
@@ -176,7 +177,7 @@ class Pipeline:
     def _apply(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             self._tell(outcome)
-            if outcome.live is not None:
+            if outcome.live is not None and outcome.live.is_sealable:
                 self._sealer.add(outcome.zone, outcome.live)
             if outcome.retry is not None:
                 self._retry(outcome.retry)

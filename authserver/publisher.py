@@ -15,6 +15,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from authserver.errors import StateError
@@ -44,6 +45,10 @@ CDS: Final = 59
 CDNSKEY: Final = 60
 
 CLOCK_BEHIND: Final = "clock-behind-state"
+STILL_SIGNED: Final = "still-signed"
+NOT_RAISED: Final = "serial-not-raised"
+OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED)
+"""Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
 
@@ -70,6 +75,8 @@ class Live:
     provenance: Provenance | None = None
     is_stored: bool = False
     """Its signatures are on the disk already."""
+    is_sealable: bool = True
+    """Whether its serial stands for it alone; one that somebody else signed may have kept the serial of another."""
     latest_inception: int | None = None
     """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
 
@@ -189,6 +196,7 @@ class Publisher:
     handles: dict[str, SigningKey] = field(default_factory=dict)
     _timekeeper: Timekeeper = field(init=False)
     _behind: int = field(init=False, default=0)
+    _shared_serials: set[ZoneKey] = field(init=False, default_factory=set)
     _open: dict[ZoneKey, Live] = field(init=False, default_factory=dict)
     """Last good versions that need new signatures under a new serial; served open when that can't be committed."""
 
@@ -292,7 +300,7 @@ class Publisher:
             zone.file = content.file
         base = _base(work)
         findings = content.findings if content is not None else zone.findings
-        findings = tuple(one for one in findings if one.rule != CLOCK_BEHIND)
+        findings = tuple(one for one in findings if one.rule not in OF_THE_MOMENT)
         if base is None:
             return Outcome(zone, findings=findings)
         if self._waits_for_clock(tx, zone):
@@ -321,7 +329,7 @@ class Publisher:
         if work.content is None and not work.resign:
             return Outcome(zone, next_step_at=now + LOOK_AT_CLOCK_S)
         reason = (
-            f"the clock is {self._behind} s behind what the state remembers, and nothing is signed by it: "
+            f"the clock is far behind {_shown(now + self._behind)}, which the state remembers: nothing is signed, "
             "put the clock right; if it is right, and was wrong before, start with --trust-clock"
         )
         zone.findings = (*findings, finding(zone.file, CLOCK_BEHIND, reason))
@@ -339,6 +347,8 @@ class Publisher:
         history.see(tx, *zone.key, now)
         last = history.last_published(tx, *zone.key)
         policy, keys, wait_until, keys_moved = self._keys(tx, zone, now)
+        if policy is not None and zone.policy is None:
+            findings = (*findings, _still_signed(zone))
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
         resign = work.resign or keys_moved or is_ahead
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
@@ -353,6 +363,9 @@ class Publisher:
         if prepared.is_held or held(brought):
             return self._held(zone, findings)
         digest = prepared.version.content_digest
+        is_sealable = not (serials.is_foreign and history.had_other_content(tx, *zone.key, source_serial, digest))
+        if not is_sealable:
+            findings = (*findings, _not_raised(zone, source_serial))
         if last is not None and not resign and digest == last.content_digest:
             if serials.when_same == last.serial and zone.live is not None and zone.live.serial == last.serial:
                 return self._unchanged(tx, work, last, findings, wait_until, now)
@@ -373,6 +386,7 @@ class Publisher:
             policy,
             now,
             provenance,
+            is_sealable=is_sealable,
             latest_inception=_latest_inception(prepared.plan, previous),
         )
         self._note(tx, zone.key, live, identity, now)
@@ -380,7 +394,8 @@ class Publisher:
 
     @staticmethod
     def _note(tx: sqlite3.Connection, key: ZoneKey, live: Live, identity: str, now: int) -> None:
-        history.record_published(
+        record = history.record_published if live.is_sealable else history.record_same_serial
+        record(
             tx,
             *key,
             serial=live.serial,
@@ -450,6 +465,11 @@ class Publisher:
         with self.state.reader() as tx:
             images = [image for image in history.last_images(tx) if ZoneKey(image.origin, image.view) in by_key]
             lasts = {key: history.last_published(tx, *key) for key in by_key}
+            self._shared_serials = {
+                key
+                for key, last in lasts.items()
+                if last is not None and history.had_other_content(tx, *key, last.serial, last.content_digest)
+            }
             keys = {key: store.load(tx, *key) for key in by_key}
             known = [one for own in keys.values() for one in own]
             self.handles.update(custody.usable_signing_keys(tx, self.state.vault, known))
@@ -520,6 +540,7 @@ class Publisher:
             last.published_at,
             last.provenance,
             is_stored=last.sealed_at is not None,
+            is_sealable=plan is not None or zone.key not in self._shared_serials,
             latest_inception=latest_inception if restored == signed.slots else _latest_inception(plan, None),
         )
         is_lost = is_ahead or (last.sealed_at is not None and restored < signed.slots)
@@ -568,6 +589,31 @@ def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:
     if zone.policy is None and any(_has_ds(key) for key in keys):
         return DEFAULT
     return zone.policy
+
+
+def _shown(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _still_signed(zone: Zone) -> Finding:
+    reason = (
+        "dnssec is not configured for it any more, but the parent may have its DS: it goes on being signed by the "
+        "default policy, or it would be bogus; configure dnssec again, taking signatures away is not in this version"
+    )
+    return finding(zone.file or str(zone.key), STILL_SIGNED, reason)
+
+
+def _not_raised(zone: Zone, serial: int) -> Finding:
+    """Nothing notes who transferred a serial, so what was published under it counts as transferred.
+
+    The new content is answered, or signatures that its signer renewed would run out here; it is never transferred, so
+    that no secondary makes one version out of two. Transfers show what was sealed before.
+    """
+    reason = (
+        f"serial {serial} was published with other content: queries get the new one, secondaries get nothing until "
+        "the serial is raised, for which dnssec-signzone has -N increment"
+    )
+    return finding(zone.file or str(zone.key), NOT_RAISED, reason)
 
 
 def _has_ds(key: Key) -> bool:

@@ -61,6 +61,9 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType(
         # A name that can't be shown or handed on safely is skipped; it names no zone, so there is nothing to hold.
         "file-name": "warning",
         "git-submodule": "warning",
+        # The zone serves as it should; the operator has something to do.
+        "still-signed": "warning",
+        "serial-not-raised": "warning",
         # These are about one zone, and hold it.
         "duplicate-origin": "error",
         "zone-name": "error",

@@ -219,6 +219,34 @@ def record_published(
             (identity, *origins, zone_id),
         )
         return
+    record_same_serial(
+        tx,
+        origin,
+        view,
+        serial=serial,
+        source_serial=source_serial,
+        content_digest=content_digest,
+        identity=identity,
+        provenance=provenance,
+        now=now,
+    )
+
+
+def record_same_serial(
+    tx: Transaction,
+    origin: bytes,
+    view: str,
+    *,
+    serial: int,
+    source_serial: int,
+    content_digest: bytes,
+    identity: str,
+    provenance: Provenance | None,
+    now: int,
+) -> None:
+    """Note a version though its serial may stand for another content, too; it is not to be sealed then."""
+    zone_id = see(tx, origin, view, now)
+    origins = _columns(provenance)
     tx.execute(
         "INSERT INTO published (zone_id, serial, source_serial, content_digest, identity, published_at, "
         "source, commit_id, blob_id, file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -229,6 +257,16 @@ def record_published(
         "(SELECT published_id FROM published WHERE zone_id = ?1 ORDER BY published_id DESC LIMIT 1 OFFSET ?2)",
         (zone_id, KEPT_PER_ZONE),
     )
+
+
+def had_other_content(tx: Transaction, origin: bytes, view: str, serial: int, content_digest: bytes) -> bool:
+    """Whether this serial was published with another content, as far back as versions are known."""
+    row = tx.execute(
+        "SELECT 1 FROM published NATURAL JOIN zone "
+        "WHERE origin = ? AND view = ? AND serial = ? AND content_digest <> ? LIMIT 1",
+        (origin, view, serial, content_digest),
+    ).fetchone()
+    return row is not None
 
 
 def record_sealed(tx: Transaction, origin: bytes, view: str, serial: int, now: int) -> None:

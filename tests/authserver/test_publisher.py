@@ -240,6 +240,11 @@ def test_dnssec_taken_away_after_the_parent_was_asked_for_a_ds_keeps_it_signed(p
     publisher, again, works = after_restart(state, clock, policy=None)
     publisher.run([*works, Work(again, content(last=9))])
     assert again.live.signed.is_signed
+    assert [(one.rule, one.severity) for one in again.findings] == [("still-signed", "warning")]
+    assert "the parent may have its DS" in str(again.findings[0])
+    again.policy = DEFAULT
+    publisher.run([Work(again)])
+    assert again.findings == ()
     with state.reader() as tx:
         assert len(store.load(tx, *again.key)) == 1
 
@@ -399,6 +404,7 @@ def test_content_is_held_while_the_clock_is_far_behind_the_state_and_taken_when_
     outcome = publish(publisher, again, last=3)
     assert [one.rule for one in again.findings] == ["clock-behind-state"]
     assert "put the clock right" in str(again.findings[0])
+    assert "2027-01-15T08:00:00Z" in str(again.findings[0])
     assert again.slot.current.serial == 7
     clock.stop_at(NOW + 60)
     publisher.run([outcome.retry])
@@ -461,3 +467,35 @@ def test_what_must_be_signed_anew_is_served_open_while_the_disk_is_full(publishe
     assert again.slot.current.rrset(again.key.origin, 46) is not None
     publisher.run([outcome.retry])
     assert again.live.serial == 8
+
+
+SIGNED = (
+    "@ DNSKEY 257 3 13 /kKSgvcTAGrAhJXnXX6kW7P3SS0tmQW2Q4dAV8dFJUOAWVrtmCW1ckWWdA8x7l9Yk5UNE6C5v5Ryo9RaRSyDyQ==\n"
+    "@ RRSIG SOA 13 2 3600 {until} 20270101000000 1 @ {octets}==\n"
+)
+
+
+def renewed(until):
+    """What `dnssec-signzone` makes of a zone with the same serial: other signatures."""
+    return SIGNED.format(until=until, octets="A" * 86)
+
+
+def test_a_zone_signed_anew_elsewhere_under_its_old_serial_is_served_and_not_sealed(publisher, state, clock):
+    zone = new_zone(policy=None)
+    publish(publisher, zone, more=renewed(20270201000000))
+    assert zone.live.is_sealable
+    outcome = publish(publisher, zone, more=renewed(20270301000000))
+    assert outcome.live is zone.live
+    assert zone.live.serial == 7
+    assert not zone.live.is_sealable
+    own = [one for one in zone.findings if not one.rule.startswith("presigned-")]  # the signatures are no real ones
+    assert [(one.rule, one.severity) for one in own] == [("serial-not-raised", "warning")]
+    publisher, again, works = after_restart(state, clock, policy=None)
+    assert works == []
+    assert not again.live.is_sealable
+    publisher.run([Work(again)])
+    assert [one.rule for one in again.findings] == ["serial-not-raised"]
+    publish(publisher, again, serial=8, more=renewed(20270401000000))
+    assert again.live.serial == 8
+    assert again.live.is_sealable
+    assert again.findings == ()

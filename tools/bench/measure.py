@@ -12,15 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import dns.dnssec
 import dns.exception
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
 
 from tools.servers import Server, program
 
 TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
 SERVER_CORE = "0"
 LOAD_CORE = "1"
+GIVE_UP_S = 30.0
 SETTLE_SECONDS = 3
 """From the first right answer to the look at the memory, so that what is left to do at a start is in it."""
 
@@ -122,3 +127,24 @@ def has_data(response: dns.message.Message) -> bool:
 def has_signed_data(response: dns.message.Message) -> bool:
     """An answer with records and an RRSIG."""
     return has_data(response) and any(rrset.rdtype == 46 for rrset in response.answer)
+
+
+def until_valid(server: Server, origin: str, owner: str, address: str) -> float:
+    """Seconds from asking the server to look at its source to an answer with this address that validates."""
+    started = time.monotonic()
+    server.control("zone", "reload", origin)  # type: ignore[attr-defined]  # only ours has it
+    zone, name = dns.name.from_text(origin), dns.name.from_text(owner)
+    while time.monotonic() - started < GIVE_UP_S:
+        answer = server.ask(owner, "A", dnssec=True)
+        records = answer.get_rrset(dns.message.ANSWER, name, dns.rdataclass.IN, dns.rdatatype.A)
+        if records is not None and [one.to_text() for one in records] == [address]:
+            signatures = answer.find_rrset(
+                dns.message.ANSWER, name, dns.rdataclass.IN, dns.rdatatype.RRSIG, dns.rdatatype.A
+            )
+            keys = server.ask(origin, "DNSKEY").find_rrset(
+                dns.message.ANSWER, zone, dns.rdataclass.IN, dns.rdatatype.DNSKEY
+            )
+            dns.dnssec.validate(records, signatures, {zone: keys})
+            return time.monotonic() - started
+        time.sleep(0.01)
+    raise TimeoutError(f"{owner} {address} is not live after {GIVE_UP_S:g} s")
