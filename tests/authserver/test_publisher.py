@@ -480,6 +480,11 @@ def renewed(until):
     return SIGNED.format(until=until, octets="A" * 86)
 
 
+def beside_signatures(zone):
+    """What is found but for the signatures, which are none here."""
+    return [one for one in zone.findings if not one.rule.startswith("presigned-")]
+
+
 def test_a_zone_signed_anew_elsewhere_under_its_old_serial_is_served_and_not_sealed(publisher, state, clock):
     zone = new_zone(policy=None)
     publish(publisher, zone, more=renewed(20270201000000))
@@ -488,8 +493,7 @@ def test_a_zone_signed_anew_elsewhere_under_its_old_serial_is_served_and_not_sea
     assert outcome.live is zone.live
     assert zone.live.serial == 7
     assert not zone.live.is_sealable
-    own = [one for one in zone.findings if not one.rule.startswith("presigned-")]  # the signatures are no real ones
-    assert [(one.rule, one.severity) for one in own] == [("serial-not-raised", "warning")]
+    assert [("serial-not-raised", "warning")] == [(one.rule, one.severity) for one in beside_signatures(zone)]
     publisher, again, works = after_restart(state, clock, policy=None)
     assert works == []
     assert not again.live.is_sealable
@@ -498,4 +502,4 @@ def test_a_zone_signed_anew_elsewhere_under_its_old_serial_is_served_and_not_sea
     publish(publisher, again, serial=8, more=renewed(20270401000000))
     assert again.live.serial == 8
     assert again.live.is_sealable
-    assert again.findings == ()
+    assert beside_signatures(again) == []
