@@ -189,6 +189,12 @@ def nsec3_at_wildcards(case: Case) -> set[str]:
     )
 
 
+@rule("truncated")
+def truncated(case: Case) -> set[str]:
+    """Where a response does not fit and says so, each server stops at a record of its own."""
+    return {"authority", "additional"} if case.ours.tc and case.theirs.tc else set()
+
+
 @rule("unproven")
 def unproven(case: Case) -> set[str]:
     """Our proof is complete by proofs.py, theirs is not."""
