@@ -327,7 +327,7 @@ class Cookies:
 
 @final
 class Limiter:
-    """Accounts of response rate limiting; its memory is taken at once and stays the same. 20 ns a response."""
+    """Accounts of response rate limiting; its memory is taken at once and stays the same. Some tens of ns a response."""
 
     def __new__(
         cls,

@@ -179,7 +179,14 @@ fn every_effect() -> Arc<Effects> {
 }
 
 fn arrival(listener: u32, transport: Transport) -> Arrival {
-    Arrival { worker: usize::MAX, listener, client: SocketAddr::from(([127, 0, 0, 1], 5353)), local: None, transport }
+    Arrival {
+        worker: usize::MAX,
+        listener,
+        client: SocketAddr::from(([127, 0, 0, 1], 5353)),
+        local: None,
+        transport,
+        batch: None,
+    }
 }
 
 /// The answer's length; what is meant for Python is taken off its queue.

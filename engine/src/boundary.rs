@@ -957,7 +957,7 @@ impl Responder {
     ) -> PyResult<Option<Reply<'py>>> {
         let client = address_of(&client.0, client.1)?;
         let transport = transport_of(transport)?;
-        let arrival = Arrival { worker: usize::MAX, listener, client, local: None, transport };
+        let arrival = Arrival { worker: usize::MAX, listener, client, local: None, transport, batch: None };
         let (outcome, out) = py.detach(|| self.0.respond(query, &arrival));
         if let Outcome::Declined(block) = outcome {
             let octets = query.into();
@@ -991,6 +991,7 @@ impl Responder {
             client: query.client,
             local: query.local,
             transport: query.transport,
+            batch: None,
         };
         let mut out = vec![0; LARGEST];
         let outcome = py.detach(|| self.0.responder.dress(&query.octets, response, &arrival, &mut out));

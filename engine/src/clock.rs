@@ -1,7 +1,8 @@
 //! The one clock that engine and Python read; tests move it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Unix seconds of the system's clock plus a shift, or a standing time.
 #[derive(Debug, Default)]
@@ -17,6 +18,21 @@ impl Clock {
     pub fn now(&self) -> i64 {
         let value = self.value.load(Ordering::Acquire);
         if self.stopped.load(Ordering::Acquire) { value } else { system_now().saturating_add(value) }
+    }
+
+    /// The time, read once for all that came in one batch: reading it costs as much as a lookup.
+    #[must_use]
+    pub fn now_of(&self, batch: Option<Instant>) -> i64 {
+        thread_local!(static LAST: Cell<Option<(Instant, i64)>> = const { Cell::new(None) });
+        let Some(batch) = batch else { return self.now() };
+        match LAST.get() {
+            Some((read_for, now)) if read_for == batch => now,
+            _ => {
+                let now = self.now();
+                LAST.set(Some((batch, now)));
+                now
+            }
+        }
     }
 
     /// From now on the clock stands.

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 
 use crate::message::{flag, rcode};
 

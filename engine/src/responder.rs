@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam_queue::ArrayQueue;
@@ -324,6 +324,8 @@ pub struct Arrival {
     pub local: Option<IpAddr>,
     /// How.
     pub transport: Transport,
+    /// When its batch came, where it came in one.
+    pub batch: Option<Instant>,
 }
 
 /// Counts of the whole process.
@@ -564,20 +566,20 @@ impl Responder {
         if asked.arrival.transport == Transport::Tcp || asked.manner.standing == Standing::Good {
             return sent;
         }
-        let response = out.get(..length).unwrap_or(&[]);
-        let class = class_of(response);
-        let cut = NameBuffer::lower(cut_of(response, asked.query.question_end, class).wire());
+        let class = class_of(out.get(..length).unwrap_or(&[]));
+        let now = self.clock.now_of(asked.arrival.batch);
+        let charge = |name: &[u8], qtype| limiter.charge(asked.arrival.client.ip(), class, name, qtype, now);
         // All names a wildcard stands for are one account, which a node's number names as well as a name does.
         let node = answered.wildcard.map(usize::to_be_bytes);
         let source = node.as_ref().map_or(asked.lower.wire(), |octets| octets);
-        let (name, qtype) = match class {
-            Class::Answer => (source, asked.query.qtype),
-            Class::NoData => (source, 0),
-            Class::Referral => (cut.wire(), 0),
-            Class::NameError => (zone, 0),
-            Class::Error | Class::All => (&[][..], 0),
+        let verdict = match class {
+            Class::Answer => charge(source, asked.query.qtype),
+            Class::NoData => charge(source, 0),
+            Class::Referral => charge(cut_of(out, asked.query.question_end).wire(), 0),
+            Class::NameError => charge(zone, 0),
+            Class::Error | Class::All => charge(&[], 0),
         };
-        match limiter.charge(asked.arrival.client.ip(), class, name, qtype, self.clock.now()) {
+        match verdict {
             Verdict::Send => sent,
             Verdict::Slip => asked.manner.truncated(asked.query, out),
             Verdict::Drop => Outcome::Silent,
@@ -638,10 +640,10 @@ struct Asked<'a> {
     manner: &'a Manner<'a>,
 }
 
-/// The owner of the first record of a referral, as it is compressed; else the root.
-fn cut_of(response: &[u8], question_end: usize, class: Class) -> NameBuffer {
-    let owner = (class == Class::Referral).then(|| name_at(response, question_end)).flatten();
-    owner.unwrap_or_else(|| NameBuffer::of(name::ROOT))
+/// The owner of the first record of a referral, in lower case.
+fn cut_of(response: &[u8], question_end: usize) -> NameBuffer {
+    let owner = name_at(response, question_end).unwrap_or_else(|| NameBuffer::of(name::ROOT));
+    NameBuffer::lower(owner.wire())
 }
 
 /// RFC 8482 section 4.2: a HINFO record that says why there is nothing else, as CoreDNS writes it.

@@ -151,6 +151,7 @@ impl Answerer for Service {
             client: datagram.client,
             local: datagram.local,
             transport: Transport::Udp,
+            batch: Some(datagram.received),
         };
         let observe = |seen: &Observed<'_>| self.observe(&arrival, datagram.received, seen);
         match self.responder.respond(datagram.octets, &arrival, out, observe) {
