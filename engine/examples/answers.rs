@@ -1,5 +1,6 @@
 //! How long an answer takes, without sockets: plain, with EDNS, with a cookie, with rate limits. `answers [ROUNDS]`.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,7 +77,7 @@ fn service(effects: Effects) -> Result<Service, Box<dyn std::error::Error>> {
     let origin = Name::from_text(b"example.", name::ROOT)?;
     let mut text = String::from("$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\nns A 192.0.2.1\n");
     for number in 0..NAMES {
-        text += &format!("host{number} A 192.0.2.{}\n", number % 256);
+        writeln!(text, "host{number} A 192.0.2.{}", number % 256)?;
     }
     let limits = Limits { includes: false, max_records: 0, max_generate: 0 };
     let (version, _) = build(&read(&origin, &[Source { name: "zone", octets: text.as_bytes() }], &limits), None);
