@@ -335,13 +335,14 @@ class Limiter:
         *,
         window: int = 15,
         slip: int = 2,
-        prefixes: tuple[int, int] = (24, 56),
-        exempt: Sequence[tuple[str, int]] = [],
+        prefixes: tuple[int, int] = ...,
+        exempt: Sequence[tuple[str, int]] = ...,
         log_only: bool = False,
         accounts: int = 131072,
     ) -> Limiter:
         """`rates` are six numbers of responses a second, 0 for no limit: answers, no data, no such name, referrals,
-        errors, all together. `exempt` are networks as (address, bits). Raises ValueError."""
+        errors, all together. `exempt` are networks as (address, bits), `prefixes` the bits of an IPv4 and of an IPv6
+        address that are one client, (24, 56) by default. Raises ValueError."""
     @property
     def octets(self) -> int: ...
     def notices(self) -> list[tuple[str, str, bytes]]:
@@ -359,13 +360,13 @@ class Effects:
         *,
         log: bool = False,
         nsid: bytes | None = None,
-        size: int = 1232,
+        size: int = ...,
         any_: Literal["one", "all", "hinfo"] = "one",
         minimal: bool = False,
         cookies: Cookies | None = None,
         limiter: Limiter | None = None,
     ) -> Effects:
-        """`size` is the most octets sent over UDP, at least 512; `nsid` has at most 128. Raises ValueError.
+        """`size` is the most octets sent over UDP, at least 512, 1232 by default; `nsid` has at most 128. Raises ValueError.
 
         Without `cookies` in any block of a listener, cookies are answered with a secret of this process."""
 
