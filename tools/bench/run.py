@@ -261,7 +261,7 @@ def machine() -> str:
     return (
         f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} on {model[1] if model else platform.machine()}, "
         f"Linux {platform.release()}, Python {platform.python_version()}; {'; '.join(versions)}; "
-        f"load average {os.getloadavg()[0]:.1f} when it began."
+        f"load average {os.getloadavg()[0]:.1f} when it began; by `{' '.join(['tools/bench/run.py', *sys.argv[1:]])}`."
     )
 
 
