@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: Options) -> int:
+    # Whoever ends a server that is still starting is told the same as later: status 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from authserver.server import Options as ServerOptions
     from authserver.server import serve
     from authserver.telemetry import set_up_logging
