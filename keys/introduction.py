@@ -106,7 +106,7 @@ def new_csk(zone: Zone, policy: Policy, now: int, taken: frozenset[int] = frozen
     """A combined signing key that nobody has seen, and its PKCS#8 DER; its tags are none of `taken`."""
     origin, view = zone[0].lower(), zone[1]
     for _ in range(_ATTEMPTS):
-        pkcs8, dnskey = private.generate(policy.algorithm)
+        pkcs8, dnskey = private.generate(policy.keys[0].algorithm)
         if not private.tags_of(dnskey) & taken:
             break
     else:
@@ -115,7 +115,7 @@ def new_csk(zone: Zone, policy: Policy, now: int, taken: frozenset[int] = frozen
         id=key_id(origin, view, dnskey),
         origin=origin,
         view=view,
-        algorithm=policy.algorithm,
+        algorithm=policy.keys[0].algorithm,
         is_ksk=True,
         is_zsk=True,
         dnskey=dnskey,

@@ -1,14 +1,14 @@
 import pytest
 
 from keys.errors import PolicyError
-from keys.policy import DEFAULT, Policy
+from keys.policy import DEFAULT, KeySpec, Policy, Role
 
 
 def test_the_default_is_binds_default_policy() -> None:
     assert (
         Policy(
             name="default",
-            algorithm=13,
+            keys=(KeySpec(Role.CSK, 13),),
             dnskey_ttl=3600,
             publish_safety=3600,
             retire_safety=3600,
