@@ -20,9 +20,10 @@ from authserver.state import State
 from authserver.telemetry import ZoneFacts
 from engine import EngineError, SignedVersion, Version, name_from_text, name_to_text, rdata_to_text
 from keys import custody, introduction, store
-from keys.ds import ds_rdata, not_before
+from keys.ds import ds_rdata
 from keys.errors import KeysError
 from keys.policy import DEFAULT
+from keys.rollover import not_before
 from keys.states import Goal, Key
 from signer import plan as signing
 from signer.denial import denials_of

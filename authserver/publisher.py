@@ -24,12 +24,12 @@ from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, store
 from keys.errors import KeysError
-from keys.policy import DEFAULT, Policy
-from keys.rollover import settle
-from keys.states import Key, RecordKind
-from keys.states import Provenance as KeyProvenance
+from keys.policy import DEFAULT, INSECURE, Policy
+from keys.rollover import Wait, next_step
+from keys.states import Key, RecordKind, RecordState
 from signer import plan as signing
 from signer.denial import NSEC3PARAM, denial_for
+from signer.plan import effect_of, signs
 from signer.ttls import served_ttls, ttls_of
 from signer.verify import before_live, presigned
 from zones import history
@@ -167,6 +167,17 @@ class _Ready:
     identity: str
     findings: tuple[Finding, ...]
     next_step_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """A zone's keys after all steps that are due; `policy` is None when none of them signs."""
+
+    policy: Policy | None
+    keys: list[Key]
+    next_step_at: int | None
+    is_moved: bool
+    """Whether the zone changes with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,12 +357,17 @@ class Publisher:
         zone = work.zone
         history.see(tx, *zone.key, now)
         last = history.last_published(tx, *zone.key)
-        policy, keys, wait_until, keys_moved = self._keys(tx, zone, now)
+        own = self._keys(tx, zone, now)
+        policy, keys, wait_until = own.policy, own.keys, own.next_step_at
+        base = base if policy is not None else _without_ours(base, keys)
+        is_ahead = zone.live is not None and zone.live.is_ahead(now)
+        resign = work.resign or own.is_moved or is_ahead
+        source_serial = base.serial if work.content is not None or last is None else last.source_serial
         if policy is not None and zone.policy is None:
             findings = (*findings, _still_signed(zone))
-        is_ahead = zone.live is not None and zone.live.is_ahead(now)
-        resign = work.resign or keys_moved or is_ahead
-        source_serial = base.serial if work.content is not None or last is None else last.source_serial
+        if work.content is None and not resign and zone.live is not None and zone.live.policy == policy:
+            zone.findings = findings if zone.live.is_sealable else (*findings, _not_raised(zone, source_serial))
+            return Outcome(zone, findings=zone.findings, next_step_at=wait_until)
         if last is not None and last.sealed_at is not None and zone.live is None and policy is not None:
             resign = True  # its signatures are gone, but somebody may have them: others need another serial
         serials = _Serials(source_serial, last.serial if last else None, is_foreign=policy is None and _is_signed(base))
@@ -443,17 +459,20 @@ class Publisher:
 
     # ---------------------------------------------------------------- keys
 
-    def _keys(self, tx: sqlite3.Connection, zone: Zone, now: int) -> tuple[Policy | None, list[Key], int | None, bool]:
-        """(policy in force, keys after all steps that are due, when the next is due, whether the zone changes)."""
-        policy = _policy(zone, store.load(tx, *zone.key) if zone.policy is None else ())
+    def _keys(self, tx: sqlite3.Connection, zone: Zone, now: int) -> _Keys:
+        stored = store.load(tx, *zone.key)
+        policy = _policy(zone, stored)
         if policy is None:
-            return None, [], None, False
-        keys = introduction.introduce(tx, self.state.vault, [zone.key], policy, now)[zone.key]
-        progress = introduction.advance(tx, keys, policy, served_ttls(tx, *zone.key, keys, now), now)
-        missing = [key for key in progress.keys if key.id not in self.handles]
+            return _Keys(None, [], None, False)
+        ttls = served_ttls(tx, *zone.key, stored, now)
+        progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
+        missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
         if missing:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
-        return policy, progress.keys, progress.wait.until, progress.changes_zone
+        in_force = policy if any(map(signs, progress.keys)) else None
+        # What moved before may still wait for its version, as one that was held would leave it.
+        is_moved = zone.live is not None and effect_of(zone.live.keys) != effect_of(progress.keys)
+        return _Keys(in_force, progress.keys, progress.wait.until, is_moved)
 
     # ---------------------------------------------------------------- the last good versions
 
@@ -510,8 +529,8 @@ class Publisher:
         keys: Sequence[Key],
         now: int,
     ) -> Work | None:
-        policy = _policy(zone, keys)
-        was_signed = any(key.dnskey in (version.rrset(version.origin, DNSKEY) or (0, []))[1] for key in keys)
+        policy = _policy(zone, keys) if not keys or any(map(signs, keys)) else None
+        was_signed = _has_ours(version, keys)
         at = now
         if policy is not None and is_too_far_behind(self._behind, policy):
             at = max(now, last.published_at)  # by the state's time, or it would be signed for the past
@@ -526,8 +545,8 @@ class Publisher:
         zone.source, zone.identity = version, last.identity
         if last.provenance is not None:
             zone.file = last.provenance.file
-        if policy is None and was_signed:
-            zone.source = version.without([DNSKEY, CDS, CDNSKEY, NSEC3PARAM])
+        if policy is None:
+            zone.source = _without_ours(version, keys)
         if (verdict := before_live(signed)).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
@@ -544,7 +563,8 @@ class Publisher:
             latest_inception=latest_inception if restored == signed.slots else _latest_inception(plan, None),
         )
         is_lost = is_ahead or (last.sealed_at is not None and restored < signed.slots)
-        if (policy is not None) != was_signed or is_lost or not is_as_wanted:
+        is_to_be_unsigned = policy is not None and policy.is_insecure and zone.policy is None
+        if (policy is not None) != was_signed or is_lost or not is_as_wanted or is_to_be_unsigned:
             # It was transferred with signatures that are gone, too old or not valid yet: others make another serial.
             inception = plan.inception if plan is not None else None
             self._open[zone.key] = replace(live, is_stored=False, latest_inception=inception)
@@ -572,23 +592,23 @@ def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | 
 
 
 def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> int | None:
-    """Note that keys are served for the first time, where their waiting times begin; when their next step is due.
+    """Note that what the keys' states say is served everywhere, where their waiting times begin; when to look again.
 
     To be called when the version is sealed, not when it is published: secondaries have nothing of it before that. None
-    when the version's keys were served before.
+    when nothing was new.
     """
-    if live.policy is None or all(one.active_at is not None for one in live.keys):
+    if all(one.served(now) == one for one in live.keys):
         return None
     marked = introduction.served(tx, live.keys, now)
-    _, steps, wait = settle(marked, live.policy, served_ttls(tx, *key, marked, now), now)
-    return now if steps else wait.until
+    step = next_step(marked, live.policy or INSECURE, served_ttls(tx, *key, marked, now), now)
+    return step.until if isinstance(step, Wait) else now
 
 
-def _policy(zone: Zone, keys: Iterable[Key]) -> Policy | None:
+def _policy(zone: Zone, keys: Sequence[Key]) -> Policy | None:
     """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus."""
-    if zone.policy is None and any(_has_ds(key) for key in keys):
-        return DEFAULT
-    return zone.policy
+    if zone.policy is not None or not keys:
+        return zone.policy
+    return DEFAULT if any(_has_ds(key) for key in keys) else INSECURE
 
 
 def _shown(moment: int) -> str:
@@ -617,8 +637,8 @@ def _not_raised(zone: Zone, serial: int) -> Finding:
 
 
 def _has_ds(key: Key) -> bool:
-    """Whether the parent may have its DS: we asked for it, or the key had a life before it came here."""
-    return key.is_published(RecordKind.DS) or key.provenance is KeyProvenance.IMPORTED
+    """Whether the parent, or a cache, may have its DS."""
+    return key.state(RecordKind.DS) is not RecordState.HIDDEN
 
 
 def _base(work: Work) -> Version | None:
@@ -628,6 +648,17 @@ def _base(work: Work) -> Version | None:
     if work.zone.source is not None:
         return work.zone.source
     return work.zone.live.signed.version if work.zone.live is not None else None
+
+
+def _has_ours(version: Version, keys: Iterable[Key]) -> bool:
+    """Whether a DNSKEY of these keys is in the version, so that it is one that we signed."""
+    dnskeys = (version.rrset(version.origin, DNSKEY) or (0, []))[1]
+    return any(key.dnskey in dnskeys for key in keys)
+
+
+def _without_ours(version: Version, keys: Iterable[Key]) -> Version:
+    """The version without what we added to sign it, where we did."""
+    return version.without([DNSKEY, CDS, CDNSKEY, NSEC3PARAM]) if _has_ours(version, keys) else version
 
 
 def _is_signed(version: Version) -> bool:

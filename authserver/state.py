@@ -46,6 +46,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         *history.SCHEMA,
     ),
     ("ALTER TABLE state ADD COLUMN disclaimed INTEGER",),
+    store.ROLLOVER_SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

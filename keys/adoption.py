@@ -62,14 +62,12 @@ def _as_csk(key: Key, now: int) -> Key:
 
 
 def _states(*, is_ksk: bool, is_zsk: bool, goal: Goal, now: int) -> Mapping[RecordKind, Standing]:
-    """Published since the import, as the zone already was; the parent is asked for nothing yet.
+    """Published since the import, as the zone already was; the parent is taken to have the DS, until it is seen not to.
 
     A retired key keeps its DNSKEY, and its signature over the keys since a DS may still point to it; it signs no more
     of the zone, but signatures that it made before may be in caches.
     """
     states = dict.fromkeys(kinds_of(is_ksk=is_ksk, is_zsk=is_zsk), RecordState.RUMOURED)
-    if is_ksk:
-        states[RecordKind.DS] = RecordState.HIDDEN
     if is_zsk and goal is Goal.ABSENT:
         states[RecordKind.ZRRSIG] = RecordState.UNRETENTIVE
     return MappingProxyType({kind: Standing(states[kind], now) for kind in RecordKind if kind in states})

@@ -1,23 +1,24 @@
-"""How keys enter a zone's life: made at first sight, marked when first served, advanced in time, saved.
+"""How steps in the life of keys are carried out: keys made, moved, marked as served, taken over, and all of it saved.
 
-The order that keeps every chain whole: `introduce` in the transaction before a version is planned, `served` after that
-version went live, `advance` whenever its Wait ends, and a new version when a step says that the zone changes.
+The order that keeps every chain whole: `advance` in the transaction before a version is planned, `served` in the one
+that seals that version, `advance` again whenever its Wait ends, and a new version when a step changes the zone.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from engine import key_tag, name_to_text
-from keys import adoption, private, store
+from keys import adoption, private, rollover, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
-from keys.rollover import ServedTTLs, Step, Wait, settle
-from keys.states import Goal, Key, Provenance, hidden_states, key_id
+from keys.rollover import Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, settle
+from keys.states import Goal, Key, Provenance, Sighting, hidden_states, key_id
 
 Zone = tuple[bytes, str]
 """Origin and view."""
 
 _ATTEMPTS = 100
+_MOST_CREATIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +29,89 @@ class Progress:
     steps: list[Step]
     wait: Wait
 
-    @property
-    def changes_zone(self) -> bool:
-        """Whether a new version of the zone is due."""
-        return any(step.changes_zone for step in self.steps)
 
-
-def introduce(
-    tx: store.Transaction, vault: private.Vault, zones: Iterable[Zone], policy: Policy, now: int
-) -> dict[Zone, list[Key]]:
-    """The keys of these zones; those that have none get one CSK, published from `now`. A thousand zones: one call."""
-    return {zone: store.load(tx, *zone) or [_introduce_one(tx, vault, zone, policy, now)] for zone in zones}
+def advance(
+    tx: store.Transaction,
+    vault: private.Vault,
+    zone: Zone,
+    keys: Sequence[Key],
+    policy: Policy,
+    ttls: ServedTTLs,
+    now: int,
+) -> Progress:
+    """Take and save all steps that are due; a zone that has no keys yet gets those its policy wants."""
+    done: list[Step] = []
+    for _ in range(_MOST_CREATIONS):
+        keys, steps, end = settle(keys, policy, ttls, now)
+        for step in steps:
+            _save(tx, step, now)
+        done += steps
+        if isinstance(end, Wait):
+            return Progress(keys, done, end)
+        done.append(end)
+        keys = _created(tx, vault, zone, keys, end, now)
+    raise KeysError(f"{name_to_text(zone[0])}: its policy wants ever more keys")
 
 
 def served(tx: store.Transaction, keys: Iterable[Key], now: int) -> list[Key]:
-    """The keys, those never served before marked as first served now.
+    """The keys after noting that all servers of the zone can have what these states say: waiting times start here.
 
-    Call it when every server of the zone can have them: waiting times start here, and what a secondary does not have
-    yet is not served. Only the mark is written, so `keys` may be as they were when the version was planned.
+    `keys` are as they were when the version was planned that now is sealed; what moved since is not noted.
     """
-    return [key if key.active_at is not None else _mark_served(tx, key, now) for key in keys]
+    return [store.mark_served(tx, key, now) for key in keys]
 
 
-def advance(tx: store.Transaction, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Progress:
-    """Take and save all steps that are due."""
-    after, steps, wait = settle(keys, policy, ttls, now)
-    for step in steps:
-        store.update_states(tx, step.moved, step.reason, now)
-    return Progress(after, steps, wait)
+def sighted(tx: store.Transaction, key: Key, sighting: Sighting) -> Key:
+    """The key after noting what the parent was seen to have of it."""
+    seen = key.sighting.followed_by(sighting) if key.sighting is not None else sighting
+    store.record_sighting(tx, key, seen)
+    return replace(key, sighting=seen)
+
+
+def roll(tx: store.Transaction, key: Key, at: int, reason: str, now: int) -> Key:
+    """The key after an operator decided that its work ends `at`; its successor comes in time, or as soon as it can."""
+    key = replace(key, retire_at=at)
+    store.update(tx, key, "retirement", str(at), reason, now)
+    return key
+
+
+def abort(tx: store.Transaction, keys: Sequence[Key], key: Key, policy: Policy, now: int) -> list[Key]:
+    """The keys after a roll was taken back (`rollover.abort`). Raises KeySetError where it can't be."""
+    lifetime = next((spec.lifetime for spec in policy.keys if spec.algorithm == key.algorithm), None)
+    try:
+        after = rollover.abort(keys, key, now, lifetime)
+    except ValueError as error:
+        raise KeySetError(name_to_text(key.origin), str(error)) from error
+    before = {one.id: one for one in keys}
+    for one in after:
+        if one != before[one.id]:
+            store.update(tx, one, "goal", one.goal, "the roll is taken back", now)
+    return after
+
+
+def _save(tx: store.Transaction, step: Step, now: int) -> None:
+    match step:
+        case Move():
+            store.update_states(tx, step.moved, step.reason, now)
+        case NewGoal():
+            store.update(tx, replace(step.key, goal=step.goal), "goal", step.goal, step.reason, now)
+        case Removal():
+            store.delete(tx, step.key, step.reason, now)
+
+
+def _created(
+    tx: store.Transaction, vault: private.Vault, zone: Zone, keys: Sequence[Key], creation: Creation, now: int
+) -> list[Key]:
+    """All keys, with the new one; the one it replaces is to go, and both know each other."""
+    taken = frozenset(tag for key in keys for tag in private.tags_of(key.dnskey))
+    new, pkcs8 = new_key(zone, creation, now, taken)
+    old = creation.predecessor
+    if old is not None:
+        new = replace(new, predecessor=old.id)
+        old = replace(old, goal=Goal.ABSENT, successor=new.id)
+        store.update(tx, old, "goal", old.goal, f"the key {new.tag} takes over", now)
+    store.insert(tx, new, vault.seal(new.id, pkcs8), reason=creation.reason)
+    return [old if old is not None and key.id == old.id else key for key in keys] + [new]
 
 
 def adopt(
@@ -66,7 +122,7 @@ def adopt(
     They count as published from now on, as the zone had them before; waiting times start when they are served here.
     Raises KeySetError when the zone would have keys that can't sign it together, KeyImportError for a wrong one.
     """
-    present = [key for key in store.load(tx, *zone) if key.provenance is Provenance.IMPORTED or key.active_at]
+    present = [key for key in store.load(tx, *zone) if key.provenance is Provenance.IMPORTED or key.served_before]
     known = {key.dnskey for key in present}
     fresh = [one for one in imported if one.dnskey not in known]
     if not fresh:
@@ -85,28 +141,19 @@ def adopt(
     return adopted
 
 
-def _mark_served(tx: store.Transaction, key: Key, now: int) -> Key:
-    store.mark_served(tx, key, now)
-    return store.load_key(tx, key.id) or replace(key, active_at=now)
-
-
 def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:
     if any(key.provenance is Provenance.GENERATED for key in present):
         reason = "it is served with a key made here; rolling over to imported keys is not possible in this version"
         raise KeySetError(name_to_text(zone[0]), reason)
 
 
-def _introduce_one(tx: store.Transaction, vault: private.Vault, zone: Zone, policy: Policy, now: int) -> Key:
-    new, pkcs8 = new_csk(zone, policy, now)
-    store.insert(tx, new, vault.seal(new.id, pkcs8))
-    return advance(tx, [new], policy, ServedTTLs(), now).keys[0]
-
-
-def new_csk(zone: Zone, policy: Policy, now: int, taken: frozenset[int] = frozenset()) -> tuple[Key, bytes]:
-    """A combined signing key that nobody has seen, and its PKCS#8 DER; its tags are none of `taken`."""
+def new_key(zone: Zone, creation: Creation, now: int, taken: frozenset[int] = frozenset()) -> tuple[Key, bytes]:
+    """A key that nobody has seen, and its PKCS#8 DER; its tags are none of `taken`."""
     origin, view = zone[0].lower(), zone[1]
+    role = creation.spec.role
+    flags = private.CSK_FLAGS if role.is_ksk else private.ZSK_FLAGS
     for _ in range(_ATTEMPTS):
-        pkcs8, dnskey = private.generate(policy.keys[0].algorithm)
+        pkcs8, dnskey = private.generate(creation.spec.algorithm, flags)
         if not private.tags_of(dnskey) & taken:
             break
     else:
@@ -115,13 +162,14 @@ def new_csk(zone: Zone, policy: Policy, now: int, taken: frozenset[int] = frozen
         id=key_id(origin, view, dnskey),
         origin=origin,
         view=view,
-        algorithm=policy.keys[0].algorithm,
-        is_ksk=True,
-        is_zsk=True,
+        algorithm=creation.spec.algorithm,
+        is_ksk=role.is_ksk,
+        is_zsk=role.is_zsk,
         dnskey=dnskey,
         tag=key_tag(dnskey),
         goal=Goal.PRESENT,
-        states=hidden_states(is_ksk=True, is_zsk=True, since=now),
+        states=hidden_states(is_ksk=role.is_ksk, is_zsk=role.is_zsk, since=now),
         created_at=now,
-        provenance=Provenance.GENERATED,
+        generation=creation.generation,
+        store=creation.spec.store,
     ), pkcs8

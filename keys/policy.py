@@ -114,7 +114,6 @@ class Policy:
                 f"refresh {self.refresh} is not below validity {self.validity} less jitter {self.jitter}",
             )
 
-
     @property
     def is_insecure(self) -> bool:
         """Whether the zone is to lose its signatures."""

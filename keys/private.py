@@ -31,6 +31,7 @@ FAST_ALGORITHMS: Final = frozenset({ECDSAP256SHA256, ECDSAP384SHA384, ED25519})
 """The algorithms the engine signs with itself."""
 
 CSK_FLAGS: Final = 257
+ZSK_FLAGS: Final = 256
 _REVOKE: Final = 0x0080
 _PROTOCOL: Final = 3
 

@@ -1,30 +1,44 @@
 """The next step in the life of a zone's keys, and what it waits for: pure, a function of keys, policy, TTLs and `now`.
 
-A step moves one record of one key from one state to the next. Moves to OMNIPRESENT and to HIDDEN are facts about
-caches, dated when they became true; all others are decisions, dated `now`. Whoever carries a step out saves it and
-asks again, until there is only a Wait.
+A *move* takes one record of one key from one state to the next. Moves to OMNIPRESENT and to HIDDEN are facts about
+caches, dated when they became true, and are taken whatever the goal; all others are decisions, dated `now`, and are
+taken only where the rules of `rules` hold before and after. Other steps make keys, change a key's goal, or remove it.
+Whoever carries a step out saves it and asks again, until there is only a Wait.
 
-Limits: keys are introduced; a key whose goal is ABSENT stays as it is.
+Nothing here follows a script for a kind of roll: a roll of a ZSK, KSK or CSK, of the algorithm or the scheme, turning
+DNSSEC on and off, and any of them in the midst of another, all are what the goals, the rules and the times leave.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
-from keys.policy import Policy
-from keys.states import CHAIN_KINDS, Goal, Key, RecordKind, RecordState
+from keys import rules
+from keys.policy import KeySpec, Policy
+from keys.rules import is_hidden
+from keys.states import IN_ZONE, Goal, Key, RecordKind, RecordState
+from keys.timing import Due, ServedTTLs, settled_at, successor_at
+
+__all__ = [
+    "Blocked",
+    "Creation",
+    "Move",
+    "NewGoal",
+    "Removal",
+    "ServedTTLs",
+    "Step",
+    "Wait",
+    "abort",
+    "next_step",
+    "not_before",
+    "settle",
+]
+
+# ------------------------------------------------------------------ steps
 
 
 @dataclass(frozen=True, slots=True)
-class ServedTTLs:
-    """The largest TTLs ever served that some cache may still count down: of DNSKEY, of any RRset, of denial."""
-
-    dnskey: int = 0
-    zone_max: int = 0
-    negative: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
+class Move:
     """One record of one key changes its state; `since` is when."""
 
     key: Key
@@ -38,17 +52,61 @@ class Step:
         """The key after the step."""
         return self.key.moved(self.kind, self.state, self.since)
 
-    @property
-    def changes_zone(self) -> bool:
-        """Whether the zone's records or signatures are others after it, so that a new version is due."""
-        return self.state is not RecordState.OMNIPRESENT and self.state is not RecordState.HIDDEN
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A new key is to be made by `spec`; it takes over from `predecessor`, which is then to go."""
+
+    spec: KeySpec
+    predecessor: Key | None
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewGoal:
+    """A key is to stay, or to go."""
+
+    key: Key
+    goal: Goal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A key that no cache knows any more may be deleted."""
+
+    key: Key
+    reason: str
+
+
+Step = Move | Creation | NewGoal | Removal
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why a record of a key stays as it is: what it is to become, what that waits for, and until when if that is known.
+
+    `rules` are the safety rules it would break now.
+    """
+
+    key: Key
+    kind: RecordKind | None
+    to: RecordState | None
+    reason: str
+    until: int | None = None
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing is to be done before `until`; None when only an event (a first answer, a DS) can change that."""
+    """Nothing is to be done before `until`; None when only an event (a sealed version, a sighting) can change that."""
 
     until: int | None = None
+    blocked: tuple[Blocked, ...] = ()
+
+
+# ------------------------------------------------------------------ what is next
 
 
 def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | Wait:
@@ -57,83 +115,235 @@ def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -
     if now < newest:
         # The clock went back: every waiting time would be measured wrongly, so nothing moves until it is right again.
         return Wait(newest)
-    waits: list[int] = []
-    for key in sorted(keys, key=lambda key: (key.created_at, key.id)):
-        for kind in key.states:
-            move = _move(key, kind, keys, policy, ttls, now)
-            if isinstance(move, Step):
-                return move
-            if move.until is not None:
-                waits.append(move.until)
-    return Wait(min(waits, default=None))
+    ordered = sorted(keys, key=_age)
+    waits: list[Blocked] = []
+    for look in (_next_fact, _next_goal, _next_decision, _next_removal):
+        found = look(ordered, policy, ttls, now)
+        if not isinstance(found, list):
+            return found
+        waits += found
+    return Wait(min((wait.until for wait in waits if wait.until is not None), default=None), tuple(waits))
 
 
-def settle(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> tuple[list[Key], list[Step], Wait]:
-    """All steps that are due now, one after another; the keys after them; what to wait for then."""
+def settle(
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int
+) -> tuple[list[Key], list[Step], Creation | Wait]:
+    """All steps that are due now, one after another, up to the next key that has to be made; the keys after them."""
     current = {key.id: key for key in keys}
     steps: list[Step] = []
-    while isinstance(step := next_step(list(current.values()), policy, ttls, now), Step):
-        current[step.key.id] = step.moved
+    while not isinstance(step := next_step(list(current.values()), policy, ttls, now), Creation | Wait):
         steps.append(step)
+        match step:
+            case Move():
+                current[step.key.id] = step.moved
+            case NewGoal():
+                current[step.key.id] = replace(step.key, goal=step.goal)
+            case Removal():
+                del current[step.key.id]
     return list(current.values()), steps, step
 
 
-def omnipresent_at(key: Key, kind: RecordKind, policy: Policy, ttls: ServedTTLs) -> int | None:
-    """When a published record is, or was, certain to be in every cache; None while it can't be known.
+def abort(keys: Sequence[Key], key: Key, now: int, lifetime: int | None) -> list[Key]:
+    """The keys after `key`, a successor on its way in, gives way again to the one it was to replace.
 
-    The waiting time starts when the record was first served, not when it was decided to serve it.
+    The one that stays has another whole lifetime, or it would be replaced again at once. Raises ValueError where there
+    is nothing to give way to.
     """
-    standing = key.states.get(kind)
-    if standing is None or standing.state not in (RecordState.RUMOURED, RecordState.OMNIPRESENT):
+    old = next((one for one in keys if one.id == key.predecessor and one.successor == key.id), None)
+    if old is None or key.goal is Goal.ABSENT:
+        raise ValueError(f"the key {key.tag} is not on its way in as the successor of another key")
+    if is_hidden(old) or old.state(RecordKind.DNSKEY) is RecordState.HIDDEN:
+        raise ValueError(f"the key {key.tag} has replaced the key {old.tag} already; roll to a new key instead")
+    retire_at = None if lifetime is None else now + lifetime
+    stays = replace(old, goal=Goal.PRESENT, predecessor=key.id, successor=None, retire_at=retire_at)
+    goes = replace(key, goal=Goal.ABSENT, predecessor=None, successor=old.id)
+    return [{old.id: stays, key.id: goes}.get(one.id, one) for one in keys]
+
+
+def not_before(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs) -> int | None:
+    """When a DS of the zone may first be at the parent, also if that is past; None when that can't be known yet."""
+    present = [key for key in keys if key.goal is Goal.PRESENT]
+    moments = [_chain_at(key, present, policy, ttls) for key in present if key.is_ksk]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _chain_at(key: Key, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs) -> int | None:
+    """When the key's own records, and the signatures over the zone, are certain to be in every cache."""
+    own = [(key, kind) for kind in (RecordKind.DNSKEY, RecordKind.KRRSIG)]
+    signers = [one for one in keys if one.is_zsk and one.algorithm == key.algorithm]
+    chain = own + [(one, kind) for one in signers for kind in (RecordKind.DNSKEY, RecordKind.ZRRSIG)]
+    moments = [_in_caches_at(one, kind, keys, policy, ttls) for one, kind in chain]
+    if not signers or None in moments:
         return None
+    return max(moment for moment in moments if moment is not None)
+
+
+def _in_caches_at(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs) -> int | None:
+    standing = key.states[kind]
     if standing.state is RecordState.OMNIPRESENT:
         return standing.since
-    if kind is RecordKind.DS or key.active_at is None:
+    return settled_at(key, kind, keys, policy, ttls).at if standing.state is RecordState.RUMOURED else None
+
+
+# ------------------------------------------------------------------ facts
+
+
+_BECOMES: Final = {
+    RecordState.RUMOURED: RecordState.OMNIPRESENT,
+    RecordState.UNRETENTIVE: RecordState.HIDDEN,
+    RecordState.SQUASHED: RecordState.HIDDEN,
+}
+
+
+def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Move | list[Blocked]:
+    """What caches have caught up with by now, whatever the goals: two keys on their way out can't block each other."""
+    waits = []
+    for key in keys:
+        for kind, standing in key.states.items():
+            becomes = _BECOMES.get(standing.state)
+            if becomes is None or (standing.state is RecordState.RUMOURED and _may_squash(key, kind, keys, policy)):
+                continue
+            due = settled_at(key, kind, keys, policy, ttls)
+            if due.at is not None and due.at <= now:
+                return Move(key, kind, becomes, due.at, f"waited {due.reason}")
+            waits.append(Blocked(key, kind, becomes, due.reason, due.at))
+    return waits
+
+
+def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy) -> bool:
+    """Whether a record on its way in can be withdrawn at once, before it counts as being in every cache."""
+    return key.goal is Goal.ABSENT and not _forbidden(key, kind, RecordState.SQUASHED, keys, policy)
+
+
+# ------------------------------------------------------------------ goals
+
+
+def _next_goal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | list[Blocked]:
+    """What keys the policy wants: one for each of its roles and algorithms, replaced in time, and no other."""
+    wanted: set[str] = set()
+    waits = []
+    for spec in policy.keys:
+        lines = [key for key in keys if key.goal is Goal.PRESENT and _fits(key, spec)]
+        if not lines:
+            left = [key for key in keys if _fits(key, spec) and key.successor is None and not is_hidden(key)]
+            if left:
+                return NewGoal(left[-1], Goal.PRESENT, "the policy wants it again")
+            return _creation(keys, spec, _replaced(keys, spec), "the policy wants one")
+        head = lines[-1]
+        wanted.add(head.id)
+        due = successor_at(head, spec, policy, ttls)
+        if due is None:
+            continue
+        if head.retire_at is None and not _has_arrived(head):
+            # A roll that the parent holds up is not followed by more of them; an operator may want one all the same.
+            waits.append(Blocked(head, None, None, "until it has wholly arrived, which is before it can be replaced"))
+        elif due <= now:
+            return _creation(keys, spec, head, "the work of the one before ends")
+        else:
+            waits.append(Blocked(head, None, None, "until its successor is due", due))
+    for key in keys:
+        if key.goal is Goal.PRESENT and key.id not in wanted:
+            reason = (
+                "DNSSEC is turned off" if policy.is_insecure else "the policy wants no such key, or has a newer one"
+            )
+            return NewGoal(key, Goal.ABSENT, reason)
+    return waits
+
+
+def _has_arrived(key: Key) -> bool:
+    return all(standing.state is RecordState.OMNIPRESENT for standing in key.states.values())
+
+
+def _creation(keys: Sequence[Key], spec: KeySpec, predecessor: Key | None, reason: str) -> Creation:
+    same = [key.generation for key in keys if _has_role(key, spec)]
+    return Creation(spec, predecessor, max(same, default=-1) + 1, f"a {spec.role} is made: {reason}")
+
+
+def _replaced(keys: Sequence[Key], spec: KeySpec) -> Key | None:
+    """The key whose work a new one takes over: of the same role and algorithm, with no successor yet."""
+    free = [key for key in keys if _has_role(key, spec) and key.successor is None and not is_hidden(key)]
+    return free[-1] if free else None
+
+
+def _has_role(key: Key, spec: KeySpec) -> bool:
+    roles = (key.is_ksk, key.is_zsk) == (spec.role.is_ksk, spec.role.is_zsk)
+    return roles and key.algorithm == spec.algorithm
+
+
+def _fits(key: Key, spec: KeySpec) -> bool:
+    is_long_enough = spec.bits is None or key.bits == spec.bits
+    return _has_role(key, spec) and key.store == spec.store and is_long_enough
+
+
+# ------------------------------------------------------------------ decisions
+
+
+def _next_decision(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Move | list[Blocked]:
+    del ttls
+    waits = []
+    for key in keys:
+        for kind, standing in key.states.items():
+            wanted = _wanted(key, kind, standing.state, keys)
+            if isinstance(wanted, Due):
+                waits.append(Blocked(key, kind, RecordState.RUMOURED, wanted.reason))
+            elif wanted is not None:
+                forbidden = _forbidden(key, kind, wanted, keys, policy)
+                if not forbidden:
+                    verb = "published" if wanted in IN_ZONE else "withdrawn"
+                    return Move(key, kind, wanted, now, f"{kind} is {verb}, its key is to be {key.goal}")
+                waits.append(Blocked(key, kind, wanted, "it would break a chain", rules=tuple(sorted(forbidden))))
+    return waits
+
+
+def _wanted(key: Key, kind: RecordKind, state: RecordState, keys: Sequence[Key]) -> RecordState | Due | None:
+    """The state that the goal wants next by a decision; a Due where the method has another record come first."""
+    if key.goal is Goal.ABSENT:
+        return {RecordState.OMNIPRESENT: RecordState.UNRETENTIVE, RecordState.RUMOURED: RecordState.SQUASHED}.get(state)
+    if state in IN_ZONE:
         return None
-    return max(standing.since, key.active_at) + _spread(key, kind, policy, ttls)
+    if state is RecordState.HIDDEN and (first := _comes_first(key, kind, keys)):
+        return Due(None, first)
+    return RecordState.RUMOURED
 
 
-def _spread(key: Key, kind: RecordKind, policy: Policy, ttls: ServedTTLs) -> int:
-    """How long after its publication caches may still hold an RRset without the record (RFC 7583 section 3.2)."""
-    # The first DNSKEY of a zone also has to outlive "there is no DNSKEY" (RFC 2308 section 5).
-    denied = ttls.negative if key.predecessor is None else 0
-    if kind is RecordKind.ZRRSIG:
-        replaces_lazily = key.predecessor is not None or key.successor is not None
-        signing_delay = policy.validity - policy.refresh + policy.retire_safety if replaces_lazily else 0
-        return max(ttls.zone_max, ttls.negative) + policy.propagation_delay + signing_delay
-    return max(policy.dnskey_ttl, ttls.dnskey, denied) + policy.propagation_delay + policy.publish_safety
+def _comes_first(key: Key, kind: RecordKind, keys: Sequence[Key]) -> str | None:
+    """What has to come before a record is published; this shapes a roll, and its safety does not hang on it."""
+    dnskey = key.state(RecordKind.DNSKEY)
+    match kind:
+        case RecordKind.KRRSIG if dnskey is RecordState.HIDDEN:
+            return "until its DNSKEY is published"
+        case RecordKind.DS if dnskey is not RecordState.OMNIPRESENT:
+            return "until its DNSKEY is in every cache"
+        case RecordKind.ZRRSIG if dnskey is not RecordState.OMNIPRESENT and rules.has_signer(keys, key.algorithm):
+            return "until its DNSKEY is in every cache, as others sign the zone"
+    return None
 
 
-def chain_of(key: Key, keys: Sequence[Key]) -> list[tuple[Key, RecordKind]]:
-    """All that has to be omnipresent before a DS may point to `key`: its own records, and who signs the zone for it."""
-    own = [(key, kind) for kind in CHAIN_KINDS if kind in key.states]
-    if key.is_zsk:
-        return own
-    signers = [one for one in keys if one.is_zsk and one.goal is Goal.PRESENT and one.algorithm == key.algorithm]
-    # With nobody to sign the zone, the key itself would have to, which it doesn't: never complete.
-    return own + [(one, kind) for one in signers or [key] for kind in (RecordKind.DNSKEY, RecordKind.ZRRSIG)]
+def _forbidden(key: Key, kind: RecordKind, state: RecordState, keys: Sequence[Key], policy: Policy) -> frozenset[str]:
+    after = [key.moved(kind, state, 0) if one.id == key.id else one for one in keys]
+    is_strict = policy.algorithm_roll == "strict"
+    return rules.forbids(keys, after, is_strict=is_strict, may_lose_ds=policy.is_insecure)
 
 
-def _move(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | Wait:
-    state = key.state(kind)
-    if state is RecordState.RUMOURED:
-        return _arrival(key, kind, policy, ttls, now)
-    if key.goal is Goal.PRESENT and state is RecordState.HIDDEN and _may_publish(key, kind, keys):
-        return Step(key, kind, RecordState.RUMOURED, now, f"{kind} is published")
-    return Wait()
+# ------------------------------------------------------------------ removals
 
 
-def _arrival(key: Key, kind: RecordKind, policy: Policy, ttls: ServedTTLs, now: int) -> Step | Wait:
-    """The fact that a published record is by now in every cache; it fires on time whatever the goal."""
-    due = omnipresent_at(key, kind, policy, ttls)
-    if due is None or due > now:
-        return Wait(due)
-    return Step(key, kind, RecordState.OMNIPRESENT, due, f"{kind} was published long enough")
+def _next_removal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Removal | list[Blocked]:
+    del ttls
+    waits = []
+    for key in keys:
+        if key.goal is Goal.ABSENT and is_hidden(key):
+            due = max(standing.since for standing in key.states.values()) + policy.purge_after
+            if due <= now:
+                return Removal(key, "no cache has had anything of it for as long as the policy keeps keys")
+            waits.append(Blocked(key, None, None, "until it may be deleted", due))
+    return waits
 
 
-def _may_publish(key: Key, kind: RecordKind, keys: Sequence[Key]) -> bool:
-    """The order in which a first key's records appear; the zone has no other key that it could be in the way of."""
-    if kind is RecordKind.DS:
-        # Never earlier: a resolver that sees the DS and has an unsigned RRset cached would call it bogus.
-        return all(one.is_omnipresent(needed) for one, needed in chain_of(key, keys))
-    return kind is RecordKind.DNSKEY or key.is_published(RecordKind.DNSKEY)
+def _age(key: Key) -> tuple[int, int, bool, str]:
+    return (key.created_at, key.generation, not key.is_ksk, key.id)
+
+
+def is_signed(keys: Iterable[Key]) -> bool:
+    """Whether the zone is to be served with signatures: some key has a record in it."""
+    return any(key.is_published(kind) for key in keys for kind in key.states if kind is not RecordKind.DS)

@@ -54,11 +54,40 @@ class Provenance(StrEnum):
 
 
 class Standing(NamedTuple):
-    """The state of one record and the Unix second it was entered."""
+    """The state of one record and the Unix second it was entered.
+
+    `served_at` is when every server of the zone could have what the state says of the zone, None until that is
+    certain: what is not served yet, or not yet withdrawn everywhere, can't be waited for.
+    """
 
     state: RecordState
     since: int
+    served_at: int | None = None
 
+
+class Sighting(NamedTuple):
+    """What the parent was seen to have: the DS of a key or not, at every server, unbroken from `since` to `until`.
+
+    `ttl` is the largest TTL of the DS RRset seen meanwhile, None if it was never seen.
+    """
+
+    is_present: bool
+    since: int
+    until: int
+    ttl: int | None = None
+
+    def followed_by(self, later: "Sighting") -> "Sighting":
+        """Both as one; a contrary sighting begins anew, but the TTL of what was there before still counts."""
+        ttls = [ttl for ttl in (self.ttl, later.ttl) if ttl is not None]
+        since = self.since if self.is_present == later.is_present else later.since
+        return Sighting(later.is_present, since, max(self.until, later.until), max(ttls, default=None))
+
+
+RSA: Final = frozenset({8, 10})
+"""RSASHA256 and RSASHA512."""
+
+ON_ITS_WAY: Final = frozenset({RecordState.RUMOURED, RecordState.UNRETENTIVE, RecordState.SQUASHED})
+"""The states that end by themselves, when caches have caught up."""
 
 IN_ZONE: Final = frozenset({RecordState.RUMOURED, RecordState.OMNIPRESENT})
 """The states in which a record is published (for a DS: asked of the parent)."""
@@ -71,7 +100,9 @@ CHAIN_KINDS: Final = (RecordKind.DNSKEY, RecordKind.KRRSIG, RecordKind.ZRRSIG)
 class Key:
     """One key of one zone in one view: its public part, its roles and its states. Identity is the whole public key.
 
-    `active_at` is when its records were first served, None until that is certain: waiting times count from there.
+    `active_at` is when it took up its work, from where its lifetime counts; `retire_at` is set where an operator
+    decided when that work ends. `generation` counts the keys of its role before it. `is_request_open` tells that what
+    was asked of the parent before the present request was never seen to be done, and may still be.
     """
 
     id: str
@@ -89,6 +120,11 @@ class Key:
     predecessor: str | None = None
     successor: str | None = None
     provenance: Provenance = Provenance.GENERATED
+    retire_at: int | None = None
+    generation: int = 0
+    store: str = ""
+    sighting: Sighting | None = None
+    is_request_open: bool = False
 
     def state(self, kind: RecordKind) -> RecordState:
         """The state of a record; HIDDEN for one that this key does not have."""
@@ -104,6 +140,12 @@ class Key:
         return self.state(kind) is RecordState.OMNIPRESENT
 
     @property
+    def served_before(self) -> bool:
+        """Whether a version with the key was ever sealed, or it had a life before it came here."""
+        unseen = (RecordState.HIDDEN, RecordState.RUMOURED)
+        return any(one.served_at is not None or one.state not in unseen for one in self.states.values())
+
+    @property
     def has_chain(self) -> bool:
         """Whether a DS may point to this key: DNSKEY and all its signatures are omnipresent."""
         return self.is_ksk and all(self.is_omnipresent(kind) for kind in CHAIN_KINDS if kind in self.states)
@@ -111,17 +153,51 @@ class Key:
     @property
     def wants_ds(self) -> bool:
         """Whether CDS and CDNSKEY are to be in the zone for this key."""
-        return self.goal is Goal.PRESENT and self.is_published(RecordKind.DS) and self.has_chain
+        anchors = (RecordKind.DNSKEY, RecordKind.KRRSIG)
+        return self.is_published(RecordKind.DS) and all(self.is_omnipresent(kind) for kind in anchors)
+
+    @property
+    def bits(self) -> int | None:
+        """The length of an RSA modulus (RFC 3110 section 2); None for algorithms whose keys have one size."""
+        if self.algorithm not in RSA:
+            return None
+        public = self.dnskey[4:]
+        exponent = 1 + public[0] if public[0] else 3 + int.from_bytes(public[1:3], "big")
+        return 8 * (len(public) - exponent)
 
     @property
     def newest_event(self) -> int:
         """The latest point in time this key remembers."""
-        return max(self.created_at, self.active_at or 0, *(standing.since for standing in self.states.values()))
+        entered = (max(standing.since, standing.served_at or 0) for standing in self.states.values())
+        return max(self.created_at, self.active_at or 0, *entered)
 
     def moved(self, kind: RecordKind, state: RecordState, since: int) -> "Key":
         """The key with one record in another state."""
         states = MappingProxyType({**self.states, kind: Standing(state, since)})
-        return replace(self, states=states)
+        work = RecordKind.ZRRSIG if self.is_zsk else RecordKind.KRRSIG
+        starts = kind is work and state is RecordState.RUMOURED and self.active_at is None
+        key = replace(self, states=states, active_at=since if starts else self.active_at)
+        if kind is not RecordKind.DS:
+            return key
+        is_settled = state in (RecordState.OMNIPRESENT, RecordState.HIDDEN)
+        return replace(key, is_request_open=not is_settled and self._is_unanswered)
+
+    @property
+    def _is_unanswered(self) -> bool:
+        """Whether something was asked of the parent that it was not seen to have done."""
+        state = self.state(RecordKind.DS)
+        if state in (RecordState.HIDDEN, RecordState.OMNIPRESENT):
+            return False
+        is_seen = self.sighting is not None and self.sighting.is_present == (state in IN_ZONE)
+        return self.is_request_open or not is_seen
+
+    def served(self, now: int) -> "Key":
+        """The key with `now` noted for all that was not known to be served, or withdrawn, everywhere."""
+        states = {
+            kind: one if one.served_at is not None or one.state not in ON_ITS_WAY else one._replace(served_at=now)
+            for kind, one in self.states.items()
+        }
+        return replace(self, states=MappingProxyType(states))
 
 
 def key_id(origin: bytes, view: str, dnskey: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from keys.states import Goal, Key, Provenance, RecordKind, RecordState, Standing
+from keys.states import ON_ITS_WAY, Goal, Key, Provenance, RecordKind, RecordState, Sighting, Standing
 
 SCHEMA: Final[tuple[str, ...]] = (
     """CREATE TABLE keys (
@@ -56,10 +56,25 @@ SCHEMA: Final[tuple[str, ...]] = (
     ) STRICT""",
 )
 
+ROLLOVER_SCHEMA: Final[tuple[str, ...]] = (
+    "ALTER TABLE keys ADD COLUMN retire_at INTEGER",
+    "ALTER TABLE keys ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE keys ADD COLUMN store TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE keys ADD COLUMN is_request_open INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE keys ADD COLUMN seen_present INTEGER",
+    "ALTER TABLE keys ADD COLUMN seen_since INTEGER",
+    "ALTER TABLE keys ADD COLUMN seen_until INTEGER",
+    "ALTER TABLE keys ADD COLUMN seen_ttl INTEGER",
+    "ALTER TABLE key_states ADD COLUMN served_at INTEGER",
+    "UPDATE key_states SET served_at = (SELECT active_at FROM keys WHERE id = key_id)",
+)
+"""What the tables above get for rollovers."""
+
 _COLUMNS: Final = (
     "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
-    " provenance"
+    " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl"
 )
+_MARKS: Final = ", ".join("?" * len(_COLUMNS.split(",")))
 
 
 class Transaction(Protocol):
@@ -89,32 +104,53 @@ def load_key(tx: Transaction, key_id: str) -> Key | None:
     return keys[0] if keys else None
 
 
-def insert(tx: Transaction, key: Key, sealed: bytes, timing: Mapping[str, int] | None = None) -> None:
+def insert(tx: Transaction, key: Key, sealed: bytes, timing: Mapping[str, int] | None = None, reason: str = "") -> None:
     """Store a new key with its sealed private part; `timing` is what an imported key's files said of its life."""
     tx.execute(
-        f"INSERT INTO keys ({_COLUMNS}, timing) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (no outside text)
+        f"INSERT INTO keys ({_COLUMNS}, timing) VALUES ({_MARKS}, ?)",  # noqa: S608 (no outside text)
         (*_row(key), json.dumps(dict(timing or {}), sort_keys=True)),
     )
     tx.execute("INSERT INTO key_private (key_id, octets) VALUES (?, ?)", (key.id, sealed))
-    _save_states(tx, key, key.states, f"{key.provenance}", key.created_at)
+    _save_states(tx, key, key.states, reason or f"{key.provenance}", key.created_at)
+
+
+def update(tx: Transaction, key: Key, what: str, value: str, reason: str, now: int) -> None:
+    """Save a decision about a key: its goal, its end, its links; history keeps `what` it was, its value, its reason."""
+    _update(tx, key)
+    _note(tx, key, now, what, value, reason)
 
 
 def update_states(tx: Transaction, key: Key, reason: str, now: int) -> None:
-    """Save what may change in a key's life: states, goal, roles, links, when it was first served; with its history."""
-    tx.execute(
-        "UPDATE keys SET goal = ?, active_at = ?, predecessor = ?, successor = ?, is_ksk = ?, is_zsk = ? WHERE id = ?",
-        (key.goal, key.active_at, key.predecessor, key.successor, key.is_ksk, key.is_zsk, key.id),
-    )
+    """Save what may change in a key's life: states, goal, roles, links; with its history."""
+    _update(tx, key)
     stored = _states_of(tx, "WHERE key_id = ?", (key.id,)).get(key.id, {})
     changed = {kind: standing for kind, standing in key.states.items() if stored.get(kind) != standing}
     _save_states(tx, key, changed, reason, now)
 
 
-def mark_served(tx: Transaction, key: Key, now: int) -> None:
-    """Note when a key was first served; the first note counts."""
-    marked = tx.execute("UPDATE keys SET active_at = ? WHERE id = ? AND active_at IS NULL", (now, key.id))
-    if marked.rowcount:
-        _note(tx, key, now, "key", "served", "first served")
+def mark_served(tx: Transaction, key: Key, now: int) -> Key:
+    """The key after noting that its present states are served everywhere, as far as they were not and still stand."""
+    for kind, standing in key.states.items():
+        if standing.served_at is None and standing.state in ON_ITS_WAY:
+            marked = tx.execute(
+                "UPDATE key_states SET served_at = ? "
+                "WHERE key_id = ? AND kind = ? AND state = ? AND since = ? AND served_at IS NULL",
+                (now, key.id, kind, standing.state, standing.since),
+            )
+            if marked.rowcount:
+                _note(tx, key, now, kind, "served", f"every server can have it as {standing.state}")
+    return load_key(tx, key.id) or key.served(now)
+
+
+def record_sighting(tx: Transaction, key: Key, seen: Sighting) -> None:
+    """Note what the parent has of a key; a change of it is history."""
+    if key.sighting is None or key.sighting.is_present != seen.is_present:
+        state = "seen" if seen.is_present else "not seen"
+        _note(tx, key, seen.until, RecordKind.DS, state, "by every server of the parent")
+    tx.execute(
+        "UPDATE keys SET seen_present = ?, seen_since = ?, seen_until = ?, seen_ttl = ? WHERE id = ?",
+        (seen.is_present, seen.since, seen.until, seen.ttl, key.id),
+    )
 
 
 def pkcs8(tx: Transaction, key_id: str) -> bytes:
@@ -172,7 +208,7 @@ def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
 
 def last_event(tx: Transaction) -> int | None:
     """The latest point in time any key remembers."""
-    sql = "SELECT max(at) FROM (SELECT max(at) AS at FROM key_history UNION ALL SELECT max(active_at) FROM keys)"
+    sql = "SELECT max(at) FROM key_history"
     (at,) = tx.execute(sql).fetchone()
     return None if at is None else int(at)
 
@@ -189,17 +225,35 @@ def _load(tx: Transaction, where: str, parameters: tuple[object, ...]) -> list[K
 
 def _states_of(tx: Transaction, where: str, parameters: tuple[object, ...]) -> dict[str, dict[RecordKind, Standing]]:
     states: dict[str, dict[RecordKind, Standing]] = {}
-    sql = f"SELECT key_id, kind, state, since FROM key_states {where}"  # noqa: S608 (no outside text)
-    for key_id, kind, state, since in tx.execute(sql, parameters):
-        states.setdefault(key_id, {})[RecordKind(kind)] = Standing(RecordState(state), int(since))
+    sql = f"SELECT key_id, kind, state, since, served_at FROM key_states {where}"  # noqa: S608 (no outside text)
+    for key_id, kind, state, since, served_at in tx.execute(sql, parameters):
+        states.setdefault(key_id, {})[RecordKind(kind)] = Standing(RecordState(state), int(since), served_at)
     return states
+
+
+def _update(tx: Transaction, key: Key) -> None:
+    tx.execute(
+        "UPDATE keys SET goal = ?, active_at = ?, predecessor = ?, successor = ?, is_ksk = ?, is_zsk = ?, "
+        "retire_at = ?, is_request_open = ? WHERE id = ?",
+        (
+            key.goal,
+            key.active_at,
+            key.predecessor,
+            key.successor,
+            key.is_ksk,
+            key.is_zsk,
+            key.retire_at,
+            key.is_request_open,
+            key.id,
+        ),
+    )
 
 
 def _save_states(tx: Transaction, key: Key, states: Mapping[RecordKind, Standing], reason: str, now: int) -> None:
     for kind, standing in states.items():
         tx.execute(
-            "INSERT OR REPLACE INTO key_states (key_id, kind, state, since) VALUES (?, ?, ?, ?)",
-            (key.id, kind, standing.state, standing.since),
+            "INSERT OR REPLACE INTO key_states (key_id, kind, state, since, served_at) VALUES (?, ?, ?, ?, ?)",
+            (key.id, kind, *standing),
         )
         _note(tx, key, now, kind, standing.state, reason)
 
@@ -214,7 +268,9 @@ def _note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: st
 def _row(key: Key) -> tuple[object, ...]:
     roles = (int(key.is_ksk), int(key.is_zsk))
     life = (str(key.goal), key.created_at, key.active_at, key.predecessor, key.successor, str(key.provenance))
-    return (key.id, key.origin.lower(), key.view, key.algorithm, *roles, key.dnskey, key.tag, *life)
+    parent = (int(key.is_request_open), *(key.sighting or (None,) * 4))
+    rolling = (key.retire_at, key.generation, key.store, *parent)
+    return (key.id, key.origin.lower(), key.view, key.algorithm, *roles, key.dnskey, key.tag, *life, *rolling)
 
 
 def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
@@ -235,4 +291,9 @@ def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
         predecessor=row[11],
         successor=row[12],
         provenance=Provenance(row[13]),
+        retire_at=row[14],
+        generation=row[15],
+        store=row[16],
+        is_request_open=bool(row[17]),
+        sighting=None if row[18] is None else Sighting(bool(row[18]), *row[19:22]),
     )

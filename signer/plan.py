@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine import SigningKey, SigningPlan, Version, name_to_text
-from keys.ds import cdnskey_rdatas, cds_rdatas
+from keys.ds import DELETE_CDNSKEY, DELETE_CDS, cdnskey_rdatas, cds_rdatas
 from keys.errors import KeySetError, PrivateKeyError
 from keys.policy import Policy
-from keys.states import Goal, Key, RecordKind
+from keys.states import Key, RecordKind, RecordState
 from signer.denial import NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas, to_engine
 from signer.sources import unsigned
 from zones import check
@@ -64,13 +64,20 @@ def apex_edits(version: Version, keys: Sequence[Key], policy: Policy, serial: in
     del now  # What is due by now is already in the keys' states.
     origin = version.origin
     published = sorted({key.dnskey for key in keys if key.is_published(RecordKind.DNSKEY)})
+    # RFC 8078 section 4: the parent is asked to remove every DS, until no cache has one.
+    leaves = policy.is_insecure and any(map(_leaves, keys))
     return [
         soa_edit(version, serial),
         (origin, DNSKEY, policy.dnskey_ttl, published),
-        (origin, CDS, policy.dnskey_ttl, cds_rdatas(keys)),
-        (origin, CDNSKEY, policy.dnskey_ttl, cdnskey_rdatas(keys)),
+        (origin, CDS, policy.dnskey_ttl, [DELETE_CDS] if leaves else cds_rdatas(keys)),
+        (origin, CDNSKEY, policy.dnskey_ttl, [DELETE_CDNSKEY] if leaves else cdnskey_rdatas(keys)),
         (origin, NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas(policy.denial)),
     ]
+
+
+def _leaves(key: Key) -> bool:
+    """Whether the parent is to remove its DS, and caches may still have it."""
+    return key.state(RecordKind.DS) in (RecordState.UNRETENTIVE, RecordState.SQUASHED)
 
 
 def soa_edit(version: Version, serial: int) -> Edit:
@@ -92,7 +99,7 @@ def signing_plan(keys: Sequence[Key], handles: Mapping[str, SigningKey], policy:
 
     Raises PrivateKeyError when a key that is to sign has no handle, KeySetError when nobody signs.
     """
-    signers = [key for key in keys if signs_keys(key) or signs_zone(key)]
+    signers = [key for key in keys if signs(key)]
     if not any(map(signs_keys, signers)) or not any(map(signs_zone, signers)):
         zone = name_to_text(keys[0].origin) if keys else "the zone"
         raise KeySetError(zone, "no key signs the zone, or none signs the keys")
@@ -113,11 +120,25 @@ def _handle(handles: Mapping[str, SigningKey], key: Key) -> SigningKey:
         raise PrivateKeyError(key.id, f"tag {key.tag} has no signing handle: its private part did not open") from None
 
 
+def effect_of(keys: Sequence[Key]) -> frozenset[tuple[object, ...]]:
+    """What keys do to a zone; keys in other states with the same effect need no new version."""
+    return frozenset(
+        (key.id, key.is_published(RecordKind.DNSKEY), signs_keys(key), signs_zone(key), key.wants_ds, _leaves(key))
+        for key in keys
+        if signs(key) or key.is_published(RecordKind.DNSKEY)
+    )
+
+
+def signs(key: Key) -> bool:
+    """Whether the key signs anything."""
+    return signs_keys(key) or signs_zone(key)
+
+
 def signs_keys(key: Key) -> bool:
     """Whether the key signs the apex DNSKEY, CDS and CDNSKEY RRsets."""
     return key.is_published(RecordKind.KRRSIG)
 
 
 def signs_zone(key: Key) -> bool:
-    """Whether the key signs everything else. Being replaced, it signs nothing new, but what it signed stays valid."""
-    return key.goal is Goal.PRESENT and key.is_published(RecordKind.ZRRSIG)
+    """Whether the key signs everything else; its DNSKEY may be yet to come, or gone (RFC 6781 section 4.1.4)."""
+    return key.is_published(RecordKind.ZRRSIG)

@@ -483,16 +483,19 @@ def images_of(state: State) -> list[history.Image]:
 KEY_MAKER = """
     import sys
     from authserver.state import State
-    from keys import introduction
+    from keys import introduction, store
     from keys.policy import DEFAULT
+    from keys.rollover import ServedTTLs
 
     with State.open(sys.argv[1], b"passphrase") as state:
         print("open", flush=True)
         for batch in range(1000):
             zones = [(b"\\x04%04d\\x00" % number, "") for number in range(10 * batch, 10 * batch + 10)]
             with state.transaction(batch) as tx:
-                made = introduction.introduce(tx, state.vault, zones, DEFAULT, batch)
-            print(*(keys[0].id for keys in made.values()), flush=True)
+                known = [(zone, store.load(tx, *zone)) for zone in zones]
+                facts = (DEFAULT, ServedTTLs(), batch)
+                made = [introduction.advance(tx, state.vault, zone, keys, *facts).keys for zone, keys in known]
+            print(*(keys[0].id for keys in made), flush=True)
     """
 
 
@@ -530,10 +533,11 @@ def add_key() -> Callable[[State, bytes], None]:
     """Store a key with any octets for its private part."""
     from keys import introduction, store
     from keys.policy import DEFAULT
+    from keys.rollover import Creation
 
     def add(state: State, secret: bytes) -> None:
         with state.transaction() as tx:
-            key, _ = introduction.new_csk((ORIGIN, ""), DEFAULT, 5)
+            key, _ = introduction.new_key((ORIGIN, ""), Creation(DEFAULT.keys[0], None, 0, ""), 5)
             store.insert(tx, key, state.vault.seal(key.id, secret))
 
     return add

@@ -5,118 +5,343 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.ds import cdnskey_rdatas, cds_rdatas, not_before
-from keys.policy import DEFAULT, Policy
-from keys.rollover import ServedTTLs, Step, Wait, next_step, settle
-from keys.states import CHAIN_KINDS, Goal, Key, RecordKind, RecordState, Standing, hidden_states, key_id
+from keys.ds import cdnskey_rdatas, cds_rdatas
+from keys.policy import DEFAULT, INSECURE, KeySpec, Policy, Role
+from keys.rollover import (
+    Creation,
+    Move,
+    Removal,
+    ServedTTLs,
+    Wait,
+    abort,
+    is_signed,
+    next_step,
+    not_before,
+    settle,
+)
+from keys.states import Goal, Key, RecordKind, RecordState, Sighting, Standing
+from keys.timing import retire_at
+from tests.keys.rolling import START, Rolling, new_key, word
 
-ORIGIN = b"\x07example\x04test\x00"
 TTLS = ServedTTLs(dnskey=3600, zone_max=86400, negative=900)
-START = 1_700_000_000
+DAY = 86400
+PUBLISH = 3600 + 300 + 3600
+"""The default policy's wait for a DNSKEY."""
+PARENT = 86400 + 3600 + 3600
+"""Its wait for a DS, from when the parent has it."""
 
 
 def csk(now: int = START) -> Key:
-    dnskey = b"\x01\x01\x03\x0d" + bytes(64)
-    return Key(
-        id=key_id(ORIGIN, "", dnskey),
-        origin=ORIGIN,
-        view="",
-        algorithm=13,
-        is_ksk=True,
-        is_zsk=True,
-        dnskey=dnskey,
-        tag=7,
-        goal=Goal.PRESENT,
-        states=hidden_states(is_ksk=True, is_zsk=True, since=now),
-        created_at=now,
-    )
+    (creation,) = [settle([], DEFAULT, TTLS, now)[2]]
+    assert isinstance(creation, Creation)
+    return new_key(1, creation, now)
 
 
 def served(keys: list[Key], now: int) -> list[Key]:
-    return [replace(key, active_at=key.active_at or now) for key in keys]
+    return [key.served(now) for key in keys]
 
 
-def word(key: Key) -> str:
-    return "".join(key.state(kind).value[0].upper() for kind in RecordKind)
+def until(keys: list[Key], now: int, policy: Policy = DEFAULT, ttls: ServedTTLs = TTLS) -> int | None:
+    wait = settle(keys, policy, ttls, now)[2]
+    assert isinstance(wait, Wait)
+    return wait.until
+
+
+def events(rolling: Rolling, since: int = 0) -> list[str]:
+    """Everything from the n-th event on, as `key word-of-states` after each moment at which something moved."""
+    rows: dict[int, dict[int, str]] = {}
+    for at, step in rolling.log[since:]:
+        if isinstance(step, Move):
+            rows.setdefault(at, {})[step.key.tag] = word(step.moved)
+    return [" ".join(f"{tag}:{states}" for tag, states in sorted(row.items())) for row in rows.values()]
+
+
+# ------------------------------------------------------------------ a first key
+
+
+def test_a_zone_without_keys_gets_what_its_policy_wants() -> None:
+    creation = next_step([], DEFAULT, TTLS, START)
+    assert isinstance(creation, Creation)
+    assert (creation.spec, creation.predecessor, creation.generation) == (KeySpec(Role.CSK, 13), None, 0)
 
 
 def test_a_new_key_is_published_and_signs_at_once_but_asks_the_parent_for_nothing() -> None:
-    keys, steps, wait = settle([csk()], DEFAULT, TTLS, START)
-    assert [(step.kind, step.state) for step in steps] == [
+    keys, steps, _ = settle([csk()], DEFAULT, TTLS, START)
+    assert [(step.kind, step.state) for step in steps if isinstance(step, Move)] == [
         (RecordKind.DNSKEY, RecordState.RUMOURED),
         (RecordKind.ZRRSIG, RecordState.RUMOURED),
         (RecordKind.KRRSIG, RecordState.RUMOURED),
     ]
-    assert all(step.changes_zone for step in steps)
     assert word(keys[0]) == "RRRH"
-    assert wait == Wait(None)
+    assert keys[0].active_at == START
+    assert until(keys, START) is None
 
 
 def test_the_whole_introduction_takes_the_longest_of_the_waiting_times() -> None:
-    keys, _, _ = settle([csk()], DEFAULT, TTLS, START)
-    keys = served(keys, START + 10)
-    keys, steps, wait = settle(keys, DEFAULT, TTLS, START + 10)
-    assert (steps, wait) == ([], Wait(START + 10 + 3600 + 300 + 3600))
-    keys, steps, wait = settle(keys, DEFAULT, TTLS, wait.until)
+    keys = served(settle([csk()], DEFAULT, TTLS, START)[0], START + 10)
+    assert until(keys, START + 10) == START + 10 + PUBLISH
+    keys = settle(keys, DEFAULT, TTLS, START + 10 + PUBLISH)[0]
     assert word(keys[0]) == "OROH"
-    assert not any(step.changes_zone for step in steps)
-    assert wait == Wait(START + 10 + 86400 + 300)
-    assert not_before(keys, DEFAULT, TTLS) == wait.until
-    assert settle(keys, DEFAULT, TTLS, wait.until - 1)[1] == []
-    keys, steps, wait = settle(keys, DEFAULT, TTLS, wait.until)
+    complete = START + 10 + 86400 + 300
+    assert until(keys, START + 10 + PUBLISH) == not_before(keys, DEFAULT, TTLS) == complete
+    assert settle(keys, DEFAULT, TTLS, complete - 1)[1] == []
+    keys = settle(keys, DEFAULT, TTLS, complete)[0]
     assert word(keys[0]) == "OOOR"
-    assert steps[-1].changes_zone
-    assert wait == Wait(None)
+    assert until(keys, complete) is None
     assert len(cds_rdatas(keys)) == len(cdnskey_rdatas(keys)) == 1
 
 
 def test_what_was_never_served_does_not_become_omnipresent() -> None:
-    keys, _, _ = settle([csk()], DEFAULT, TTLS, START)
-    assert settle(keys, DEFAULT, TTLS, START + 10**8)[1:] == ([], Wait(None))
+    keys = settle([csk()], DEFAULT, TTLS, START)[0]
+    assert settle(keys, DEFAULT, TTLS, START + 10**8)[1] == []
     assert not_before(keys, DEFAULT, TTLS) is None
 
 
 def test_the_first_dnskey_also_outlives_its_cached_denial() -> None:
-    keys, _, _ = settle([csk()], DEFAULT, TTLS, START)
+    keys = served(settle([csk()], DEFAULT, TTLS, START)[0], START)
     long_denial = ServedTTLs(dnskey=3600, zone_max=600, negative=10_000)
-    assert settle(served(keys, START), DEFAULT, long_denial, START)[2] == Wait(START + 10_000 + 300)
-    assert not_before(served(keys, START), DEFAULT, long_denial) == START + 10_000 + 300 + 3600
+    assert until(keys, START, ttls=long_denial) == START + 10_000 + 300
+    assert not_before(keys, DEFAULT, long_denial) == START + 10_000 + 300 + 3600
 
 
 def test_a_larger_dnskey_ttl_of_the_past_counts() -> None:
-    keys, _, _ = settle([csk()], replace(DEFAULT, dnskey_ttl=5), TTLS, START)
-    wait = settle(served(keys, START), replace(DEFAULT, dnskey_ttl=5), TTLS, START)[2]
-    assert wait == Wait(START + 3600 + 300 + 3600)
+    short = replace(DEFAULT, dnskey_ttl=5)
+    keys = served(settle([csk()], short, TTLS, START)[0], START)
+    assert until(keys, START, short) == START + PUBLISH
 
 
 def test_a_key_signing_key_waits_for_whoever_signs_the_zone(
     make_key: Callable[..., Key], standing: Callable[..., dict[RecordKind, Standing]]
 ) -> None:
-    ksk = make_key(1, is_zsk=False, states=standing("O-OH", START), active_at=START)
-    zsk = make_key(2, is_ksk=False, states=standing("RR--", START), active_at=START)
-    keys, steps, wait = settle([ksk, zsk], DEFAULT, TTLS, START + 1)
-    assert steps == []
-    assert not_before(keys, DEFAULT, TTLS) == START + 86400 + 300
-    keys, steps, _ = settle(keys, DEFAULT, TTLS, START + 86400 + 300)
+    split = Policy(keys=(KeySpec(Role.KSK), KeySpec(Role.ZSK)))
+    ksk = make_key(1, is_zsk=False, states=standing("O-OH", START), now=START)
+    zsk = make_key(2, is_ksk=False, states=standing("RR--", START), now=START)
+    keys = served(settle([ksk, zsk], split, TTLS, START)[0], START)
+    assert not_before(keys, split, TTLS) == START + 86400 + 300
+    assert until(keys, START, split) == START + PUBLISH
+    keys = settle(keys, split, TTLS, START + 86400 + 300)[0]
     assert [word(key) for key in keys] == ["OHOR", "OOHH"]
-    assert wait.until == START + 7500
 
 
 def test_a_key_signing_key_alone_never_asks_for_a_ds(
     make_key: Callable[..., Key], standing: Callable[..., dict[RecordKind, Standing]]
 ) -> None:
-    ksk = make_key(1, is_zsk=False, states=standing("O-OH", START), active_at=START)
-    assert settle([ksk], DEFAULT, TTLS, START + 10**8)[1:] == ([], Wait(None))
-    assert not_before([ksk], DEFAULT, TTLS) is None
+    ksk = make_key(1, is_zsk=False, states=standing("O-OH", START), now=START)
+    alone = Policy(keys=(KeySpec(Role.KSK),))
+    assert settle([ksk], alone, TTLS, START + 10**8)[1] == []
+    assert not_before([ksk], alone, TTLS) is None
 
 
 def test_a_key_that_is_to_go_is_not_published(make_key: Callable[..., Key]) -> None:
-    assert next_step([make_key(goal=Goal.ABSENT, now=START)], DEFAULT, TTLS, START) == Wait(None)
+    assert settle([make_key(goal=Goal.ABSENT, now=START)], INSECURE, TTLS, START)[1] == []
 
 
-def test_no_keys_wait_for_nothing() -> None:
-    assert next_step([], DEFAULT, TTLS, START) == Wait(None)
+def test_nothing_waits_where_nothing_is_wanted() -> None:
+    assert next_step([], INSECURE, TTLS, START) == Wait(None)
     assert not_before([], DEFAULT, TTLS) is None
+
+
+# ------------------------------------------------------------------ rolls
+
+
+def settled(policy: Policy, ttls: ServedTTLs = TTLS) -> tuple[Rolling, int]:
+    """A zone whose first keys are known everywhere, and how many events that took."""
+    rolling = Rolling(policy, ttls)
+    rolling.run(5 * DAY)
+    assert all(word(key).replace("H", "O") == "OOOO" for key in rolling.keys)
+    return rolling, len(rolling.log)
+
+
+def test_a_zsk_is_rolled_by_publishing_its_successor_first() -> None:
+    rolling, before = settled(Policy(keys=(KeySpec(Role.KSK), KeySpec(Role.ZSK, lifetime=20 * DAY))))
+    rolling.run(16 * DAY)
+    assert events(rolling, before) == ["3:RHHH", "2:OUHH 3:ORHH", "2:UHHH 3:OOHH", "2:HHHH"]
+    assert rolling.words == ["OHOO", "OOHH"]
+
+
+def test_a_ksk_is_rolled_when_the_parent_has_the_other_ds() -> None:
+    rolling, before = settled(Policy(keys=(KeySpec(Role.KSK, lifetime=40 * DAY), KeySpec(Role.ZSK))))
+    rolling.run(38 * DAY)
+    assert events(rolling, before) == [
+        "3:RHRH",
+        "1:OHOU 3:OHOR",
+        "1:UHUH 3:OHOO",
+        "1:HHHH",
+    ]
+
+
+def test_a_roll_waits_for_the_parent_for_ever() -> None:
+    rolling, before = settled(Policy(keys=(KeySpec(Role.CSK, lifetime=40 * DAY),)))
+    rolling.parent_delay = None
+    rolling.run(300 * DAY)
+    assert events(rolling, before)[-1] == "1:OHOU 2:OOOR"
+    assert rolling.words == ["OHOU", "OOOR"]
+    reasons = {wait.reason for wait in rolling.wait.blocked if wait.kind is RecordKind.DS}
+    assert reasons == {
+        "until every server of the parent no longer has the DS",
+        "until every server of the parent has the DS",
+    }
+
+
+def test_an_algorithm_is_rolled_with_signatures_first_and_last() -> None:
+    rolling, before = settled(DEFAULT)
+    rolling.policy = Policy(keys=(KeySpec(Role.CSK, 15),))
+    rolling.run(10 * DAY)
+    assert events(rolling, before) == [
+        "2:HRHH",
+        "2:RORH",
+        "1:OOOU 2:OOOR",
+        "1:UOUH 2:OOOO",
+        "1:HUHH",
+        "1:HHHH",
+    ]
+
+
+def test_a_liberal_algorithm_roll_publishes_both_at_once() -> None:
+    liberal = Policy(algorithm_roll="liberal")
+    rolling, before = settled(liberal)
+    rolling.policy = replace(liberal, keys=(KeySpec(Role.CSK, 15),))
+    rolling.run(10 * DAY)
+    assert events(rolling, before)[0] == "2:RRRH"
+    assert rolling.words == ["OOOO"]
+
+
+def test_the_scheme_changes_both_ways() -> None:
+    split = Policy(keys=(KeySpec(Role.KSK), KeySpec(Role.ZSK)))
+    rolling, _ = settled(DEFAULT)
+    rolling.policy = split
+    rolling.run(10 * DAY)
+    assert rolling.words == ["OHOO", "OOHH"]
+    rolling.policy = DEFAULT
+    rolling.run(10 * DAY)
+    assert rolling.words == ["OOOO"]
+
+
+def test_a_zone_turns_insecure_only_after_its_ds_is_in_no_cache() -> None:
+    rolling, before = settled(DEFAULT)
+    rolling.policy = INSECURE
+    rolling.run(DAY)
+    assert events(rolling, before) == ["1:OOOU"]
+    assert is_signed(rolling)
+    rolling.run(5 * DAY)
+    assert not is_signed(rolling)
+    assert events(rolling, before) == ["1:OOOU", "1:UUUH", "1:HUHH", "1:HHHH"]
+    rolling.policy = DEFAULT
+    rolling.run(5 * DAY)
+    assert rolling.words == ["OOOO"]
+
+
+def test_a_zone_that_was_to_turn_insecure_keeps_its_key_when_the_policy_is_back_in_time() -> None:
+    rolling, before = settled(DEFAULT)
+    rolling.policy = INSECURE
+    rolling.run(DAY // 2)
+    rolling.policy = DEFAULT
+    rolling.run(5 * DAY)
+    assert rolling.words == ["OOOO"]
+    assert len(rolling.keys) == 1
+    assert not [step for _, step in rolling.log[before:] if isinstance(step, Creation)]
+
+
+def test_a_roll_is_taken_back_and_the_old_key_lives_on() -> None:
+    rolling, _ = settled(Policy(keys=(KeySpec(Role.CSK, lifetime=40 * DAY),)))
+    while len(rolling.keys) == 1:
+        rolling.run(3600)
+    rolling.run(DAY)
+    old, new = rolling.keys
+    assert (word(old), word(new)) == ("OUOU", "OROR")
+    rolling.keys = abort(rolling.keys, new, rolling.now, 40 * DAY)
+    rolling.run(10 * DAY)
+    assert [word(key) for key in rolling.keys] == ["OOOO", "HHHH"]
+    rolling.run(31 * DAY)
+    assert len(rolling.keys) == 3
+
+
+def test_what_has_replaced_its_predecessor_is_not_taken_back() -> None:
+    rolling, _ = settled(Policy(keys=(KeySpec(Role.CSK, lifetime=40 * DAY),)))
+    rolling.run(38 * DAY)
+    old, new = rolling.keys
+    assert word(old) == "HHHH"
+    with pytest.raises(ValueError, match=f"the key {new.tag} has replaced the key {old.tag} already"):
+        abort(rolling.keys, new, rolling.now, None)
+    with pytest.raises(ValueError, match=f"the key {old.tag} is not on its way in"):
+        abort(rolling.keys, old, rolling.now, None)
+
+
+def test_an_operator_can_roll_now() -> None:
+    rolling, before = settled(DEFAULT)
+    rolling.keys = [replace(rolling.keys[0], retire_at=rolling.now)]
+    rolling.run(5 * DAY)
+    assert events(rolling, before) == ["2:RHRH", "1:OUOU 2:OROR", "1:OHOU 2:OOOR", "1:UHUH 2:OOOO", "1:HHHH"]
+
+
+def test_a_key_no_cache_knows_is_removed_when_the_policy_no_longer_keeps_it() -> None:
+    rolling, before = settled(replace(DEFAULT, purge_after=10 * DAY))
+    rolling.keys = [replace(rolling.keys[0], retire_at=rolling.now)]
+    rolling.run(20 * DAY)
+    assert [type(step) for _, step in rolling.log[before:]].count(Removal) == 1
+    assert [word(key) for key in rolling.keys] == ["OOOO"]
+
+
+def test_zones_made_on_one_day_roll_on_many() -> None:
+    spec = KeySpec(Role.ZSK, lifetime=90 * DAY)
+    policy = Policy(keys=(KeySpec(Role.KSK), spec))
+    rolling = Rolling(policy, TTLS)
+    rolling.look()
+    zsk = next(key for key in rolling.keys if not key.is_ksk)
+    zones = [replace(zsk, origin=b"\x05z%04d\x04test\x00" % number) for number in range(200)]
+    ends = [(retire_at(key, spec, policy, TTLS) or 0) - START for key in zones]
+    assert len({end // DAY for end in ends}) > 30
+    assert 44 * DAY <= min(ends) < max(ends) <= 90 * DAY
+
+
+# ------------------------------------------------------------------ the parent
+
+
+def asking(rolling: Rolling) -> Key:
+    return next(key for key in rolling.keys if key.state(RecordKind.DS) is RecordState.RUMOURED)
+
+
+def test_one_sighting_is_no_confirmation_and_a_contrary_one_begins_anew() -> None:
+    rolling = Rolling(DEFAULT, TTLS, parent_delay=None)
+    rolling.run(2 * DAY)
+    key, now = asking(rolling), rolling.now
+    seen = Sighting(True, now, now, 86400)
+    assert settle([replace(key, sighting=seen)], DEFAULT, TTLS, now + 30 * DAY)[1] == []
+    unbroken = seen.followed_by(Sighting(True, now + PARENT, now + PARENT, 86400))
+    (step,) = settle([replace(key, sighting=unbroken)], DEFAULT, TTLS, now + 30 * DAY)[1]
+    assert isinstance(step, Move)
+    assert (step.kind, step.state, step.since) == (RecordKind.DS, RecordState.OMNIPRESENT, now + PARENT)
+    flapping = seen.followed_by(Sighting(False, now + 60, now + 60)).followed_by(
+        Sighting(True, now + PARENT, now + PARENT, 300)
+    )
+    assert flapping == Sighting(True, now + PARENT, now + PARENT, 86400)
+    assert settle([replace(key, sighting=flapping)], DEFAULT, TTLS, now + 30 * DAY)[1] == []
+
+
+def test_the_real_ttl_of_the_ds_counts_shorter_or_longer() -> None:
+    rolling = Rolling(DEFAULT, TTLS, parent_delay=None)
+    rolling.run(2 * DAY)
+    key, now = asking(rolling), rolling.now
+    for ttl in (300, 10 * DAY):
+        due = now + ttl + 7200
+        early = replace(key, sighting=Sighting(True, now, due - 1, ttl))
+        assert settle([early], DEFAULT, TTLS, due)[1] == []
+        in_time = replace(key, sighting=Sighting(True, now, due, ttl))
+        assert len(settle([in_time], DEFAULT, TTLS, due)[1]) == 1
+
+
+def test_a_request_that_was_never_seen_to_be_done_may_still_be_carried_out(
+    make_key: Callable[..., Key], standing: Callable[..., dict[RecordKind, Standing]]
+) -> None:
+    asked = make_key(1, states=standing("OOOR", START), now=START, goal=Goal.ABSENT)
+    squashed = asked.moved(RecordKind.DS, RecordState.SQUASHED, START + 100)
+    assert squashed.is_request_open
+    absent = Sighting(False, START, START + 30 * DAY)
+    due = START + 100 + DEFAULT.parent_registration_delay + PARENT
+    (key,) = settle([replace(squashed, sighting=absent)], INSECURE, TTLS, due - 1)[0]
+    assert key.state(RecordKind.DS) is RecordState.SQUASHED
+    (key,) = settle([replace(squashed, sighting=absent)], INSECURE, TTLS, due)[0]
+    assert key.state(RecordKind.DS) is RecordState.HIDDEN
 
 
 # ------------------------------------------------------------------ properties
@@ -157,7 +382,7 @@ def test_no_cds_before_everything_is_certainly_in_every_cache(
             assert first_served is not None
             caches = max(served_ttls.zone_max, served_ttls.negative, policy.dnskey_ttl, served_ttls.dnskey)
             assert latest >= first_served + caches + policy.propagation_delay
-            assert all(keys[0].is_omnipresent(kind) for kind in CHAIN_KINDS)
+            assert keys[0].has_chain
             assert not_before(keys, policy, served_ttls) <= latest
 
 
@@ -183,7 +408,7 @@ def test_how_often_one_looks_does_not_change_where_the_chain_stands(
     once = settle(begun, policy, served_ttls, moments[-1])[0]
     assert [word(key) for key in often] == [word(key) for key in once]
     # The facts are dated by when they became true; only the decision to ask for the DS is dated by the look.
-    for kind in CHAIN_KINDS:
+    for kind in (RecordKind.DNSKEY, RecordKind.ZRRSIG, RecordKind.KRRSIG):
         assert often[0].states[kind] == once[0].states[kind]
 
 
@@ -203,13 +428,13 @@ def test_every_wait_ends_in_a_step_and_none_comes_before(policy: Policy, served_
             break
         if wait.until > now:
             assert isinstance(next_step(keys, policy, served_ttls, wait.until - 1), Wait)
-        assert isinstance(next_step(keys, policy, served_ttls, wait.until), Step)
+        assert not isinstance(next_step(keys, policy, served_ttls, wait.until), Wait)
         now = wait.until + late
     assert word(keys[0]) == "OOOR"
 
 
 @pytest.mark.parametrize("word_before", ["RRRH", "OROH", "OOOR"])
 def test_nothing_moves_twice(standing: Callable[..., dict[RecordKind, Standing]], word_before: str) -> None:
-    key = replace(csk(), states=standing(word_before, START), active_at=START)
+    key = replace(csk(), states=standing(word_before, START)).served(START)
     keys, _, wait = settle([key], DEFAULT, TTLS, START + 5000)
     assert settle(keys, DEFAULT, TTLS, START + 5000) == (keys, [], wait)

@@ -1,14 +1,12 @@
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine import Version
-from keys.ds import not_before
 from keys.policy import DEFAULT
-from keys.rollover import ServedTTLs
+from keys.rollover import ServedTTLs, not_before
 from signer.ttls import served_ttls, ttls_of
 from zones import history
 
@@ -38,7 +36,7 @@ def test_denial_lasts_no_longer_than_the_soas_own_ttl(version: Callable[..., Ver
 
 
 def test_a_ttl_counts_until_the_states_that_it_delays_have_arrived(tx: sqlite3.Connection, make_signer: Any) -> None:
-    key = replace(make_signer("RRRH").key, active_at=NOW)
+    key = make_signer("RRRH").key.served(NOW)
     history.record_ttls(tx, ORIGIN, "", {"zone_max": 86400, "negative": 300, "dnskey": 3600}, NOW - 1000)
     history.record_ttls(tx, ORIGIN, "", {"zone_max": 60}, NOW)
     for now in (NOW, NOW + 86400 + 299, NOW + 10**6):

@@ -1,0 +1,137 @@
+"""When caches have caught up with a change: the waiting times of key rollover, and when a successor is due.
+
+The equations are those of RFC 7583 section 3, with TTL* in the place of each TTL: the largest one with which an older
+copy can still be cached, whatever the TTL is now. All results are Unix seconds; None is: not known yet.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from keys.policy import KeySpec, Policy
+from keys.states import IN_ZONE, Key, RecordKind, RecordState
+
+_SPREAD: Final = 20
+"""Later generations end their work by up to this part of their lifetime early; first ones by up to half of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTTLs:
+    """The largest TTLs ever served that some cache may still count down: of DNSKEY, of any RRset, of denial."""
+
+    dnskey: int = 0
+    zone_max: int = 0
+    negative: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a record's present state is over; `at` None while `reason` has to happen first."""
+
+    at: int | None
+    reason: str
+
+
+def settled_at(key: Key, kind: RecordKind, keys: Iterable[Key], policy: Policy, ttls: ServedTTLs) -> Due:
+    """When every cache has caught up with what `kind` is on its way to; `keys` are all keys of the zone."""
+    if kind is RecordKind.DS:
+        return _parent_settled_at(key, _ds_ttl(keys, policy), policy)
+    standing = key.states[kind]
+    if standing.served_at is None:
+        return Due(None, "until every signature of the new version is made and secondaries can have it")
+    wait = _signature_wait(key, policy, ttls) if kind is RecordKind.ZRRSIG else _dnskey_wait(key, kind, policy, ttls)
+    return Due(max(standing.since, standing.served_at) + wait, f"until no cache has an older {kind.upper()} RRset")
+
+
+def publish_interval(policy: Policy, ttls: ServedTTLs) -> int:
+    """From a DNSKEY's publication to its use (RFC 7583 section 3.2.1, Ipub)."""
+    return max(policy.dnskey_ttl, ttls.dnskey) + policy.propagation_delay + policy.publish_safety
+
+
+def retire_interval(policy: Policy, ttls: ServedTTLs) -> int:
+    """From a signer's last signature to the end of it in caches (RFC 7583 section 3.2.1, Iret, all signed at once)."""
+    return max(policy.max_zone_ttl, ttls.zone_max) + policy.propagation_delay + policy.retire_safety
+
+
+def parent_interval(policy: Policy) -> int:
+    """From the request of another DS to the end of the one before in caches."""
+    return (
+        policy.parent_registration_delay + policy.parent_ds_ttl + policy.parent_propagation_delay + policy.retire_safety
+    )
+
+
+def shortest_lifetime(policy: Policy, spec: KeySpec, ttls: ServedTTLs | None = None) -> int:
+    """What a key of this role needs to come and to be gone again, before its successor has to do the same."""
+    ttls = ttls or ServedTTLs()
+    zone = retire_interval(policy, ttls) if spec.role.is_zsk else 0
+    parent = parent_interval(policy) if spec.role.is_ksk else 0
+    return publish_interval(policy, ttls) + max(zone, parent)
+
+
+def retire_at(key: Key, spec: KeySpec, policy: Policy, ttls: ServedTTLs) -> int | None:
+    """When the key's work ends and its successor's begins; None for never."""
+    if key.retire_at is not None:
+        return key.retire_at
+    if spec.lifetime is None or key.active_at is None:
+        return None
+    return key.active_at + _lifetime(key, spec.lifetime, shortest_lifetime(policy, spec, ttls))
+
+
+def successor_at(key: Key, spec: KeySpec, policy: Policy, ttls: ServedTTLs) -> int | None:
+    """When the key's successor is to be made, so that it can take over in time (RFC 7583 section 3.2.1)."""
+    end = retire_at(key, spec, policy, ttls)
+    return None if end is None else end - publish_interval(policy, ttls)
+
+
+def _lifetime(key: Key, lifetime: int, shortest: int) -> int:
+    """The lifetime, shortened by a part that is each zone's own, so that zones made together don't roll together.
+
+    It depends on nothing random, so that what comes can be foretold.
+    """
+    roles = bytes((key.algorithm, key.is_ksk, key.is_zsk))
+    seed = sha256(b"\0".join((key.origin, key.view.encode(), roles, str(key.generation).encode()))).digest()
+    most = lifetime // 2 if key.generation == 0 else lifetime // _SPREAD
+    share = int.from_bytes(seed[:4], "big") * most >> 32
+    return max(lifetime - share, min(shortest, lifetime))
+
+
+def _dnskey_wait(key: Key, kind: RecordKind, policy: Policy, ttls: ServedTTLs) -> int:
+    standing = key.states[kind]
+    wait = max(policy.dnskey_ttl, ttls.dnskey) + policy.propagation_delay
+    if standing.state is not RecordState.RUMOURED:
+        return wait
+    # The first DNSKEY of a zone also has to outlive "there is no DNSKEY" (RFC 2308 section 5).
+    denied = ttls.negative if key.predecessor is None else 0
+    return max(wait, denied + policy.propagation_delay) + policy.publish_safety
+
+
+def _signature_wait(key: Key, policy: Policy, ttls: ServedTTLs) -> int:
+    """RFC 7583 section 3.2.1, Iret, with Dsgn 0: a version that is served everywhere is signed anew as a whole."""
+    is_rolling = key.predecessor is not None or key.successor is not None
+    safety = policy.retire_safety if is_rolling else 0
+    return max(ttls.zone_max, ttls.negative) + policy.propagation_delay + safety
+
+
+def _ds_ttl(keys: Iterable[Key], policy: Policy) -> int:
+    """The TTL of the parent's DS RRset: the largest that was seen, and the policy's while none was."""
+    seen = [key.sighting.ttl for key in keys if key.sighting is not None and key.sighting.ttl is not None]
+    return max(seen, default=policy.parent_ds_ttl)
+
+
+def _parent_settled_at(key: Key, ttl: int, policy: Policy) -> Due:
+    """The DS is what was asked for in every cache; one sighting is no confirmation, only an unbroken one is."""
+    standing = key.states[RecordKind.DS]
+    wants = standing.state in IN_ZONE
+    seen = key.sighting
+    what = "has" if wants else "no longer has"
+    if seen is None or seen.is_present != wants:
+        return Due(None, f"until every server of the parent {what} the DS")
+    since = max(seen.since, standing.since)
+    if key.is_request_open:
+        # What was asked before this was never seen to be done: the parent may still do it, and this after it.
+        since = max(since, standing.since + policy.parent_registration_delay)
+    due = since + ttl + policy.parent_propagation_delay + policy.retire_safety
+    if seen.until < due:
+        return Due(None, f"until it is seen that the parent still {what} the DS at {due}")
+    return Due(due, "until no cache has another DS RRset")
