@@ -11,7 +11,7 @@ from engine import key_tag, name_to_text
 from keys import adoption, private, rollover, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
-from keys.rollover import Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, settle
+from keys.rollover import Change, Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, settle
 from keys.states import Goal, Key, Provenance, Sighting, hidden_states, key_id
 
 Zone = tuple[bytes, str]
@@ -89,7 +89,7 @@ def abort(tx: store.Transaction, keys: Sequence[Key], key: Key, policy: Policy, 
     return after
 
 
-def _save(tx: store.Transaction, step: Step, now: int) -> None:
+def _save(tx: store.Transaction, step: Change, now: int) -> None:
     match step:
         case Move():
             store.update_states(tx, step.moved, step.reason, now)

@@ -21,6 +21,7 @@ from keys.timing import Due, ServedTTLs, settled_at, successor_at
 
 __all__ = [
     "Blocked",
+    "Change",
     "Creation",
     "Move",
     "NewGoal",
@@ -80,7 +81,9 @@ class Removal:
     reason: str
 
 
-Step = Move | Creation | NewGoal | Removal
+Change = Move | NewGoal | Removal
+"""A step about a key that is there."""
+Step = Change | Creation
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +130,10 @@ def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -
 
 def settle(
     keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int
-) -> tuple[list[Key], list[Step], Creation | Wait]:
+) -> tuple[list[Key], list[Change], Creation | Wait]:
     """All steps that are due now, one after another, up to the next key that has to be made; the keys after them."""
     current = {key.id: key for key in keys}
-    steps: list[Step] = []
+    steps: list[Change] = []
     while not isinstance(step := next_step(list(current.values()), policy, ttls, now), Creation | Wait):
         steps.append(step)
         match step:

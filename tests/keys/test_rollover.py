@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.ds import cdnskey_rdatas, cds_rdatas
+from keys.forecast import foretold
 from keys.policy import DEFAULT, INSECURE, KeySpec, Policy, Role
 from keys.rollover import (
     Creation,
@@ -21,7 +22,7 @@ from keys.rollover import (
 )
 from keys.states import Goal, Key, RecordKind, RecordState, Sighting, Standing
 from keys.timing import retire_at
-from tests.keys.rolling import START, Rolling, new_key, word
+from tests.keys.rolling import START, Rolling, word
 
 TTLS = ServedTTLs(dnskey=3600, zone_max=86400, negative=900)
 DAY = 86400
@@ -34,7 +35,7 @@ PARENT = 86400 + 3600 + 3600
 def csk(now: int = START) -> Key:
     (creation,) = [settle([], DEFAULT, TTLS, now)[2]]
     assert isinstance(creation, Creation)
-    return new_key(1, creation, now)
+    return foretold(1, creation, now)
 
 
 def served(keys: list[Key], now: int) -> list[Key]:
@@ -147,21 +148,21 @@ def test_nothing_waits_where_nothing_is_wanted() -> None:
 def settled(policy: Policy, ttls: ServedTTLs = TTLS) -> tuple[Rolling, int]:
     """A zone whose first keys are known everywhere, and how many events that took."""
     rolling = Rolling(policy, ttls)
-    rolling.run(5 * DAY)
+    rolling.go(5 * DAY)
     assert all(word(key).replace("H", "O") == "OOOO" for key in rolling.keys)
     return rolling, len(rolling.log)
 
 
 def test_a_zsk_is_rolled_by_publishing_its_successor_first() -> None:
     rolling, before = settled(Policy(keys=(KeySpec(Role.KSK), KeySpec(Role.ZSK, lifetime=20 * DAY))))
-    rolling.run(16 * DAY)
+    rolling.go(16 * DAY)
     assert events(rolling, before) == ["3:RHHH", "2:OUHH 3:ORHH", "2:UHHH 3:OOHH", "2:HHHH"]
     assert rolling.words == ["OHOO", "OOHH"]
 
 
 def test_a_ksk_is_rolled_when_the_parent_has_the_other_ds() -> None:
     rolling, before = settled(Policy(keys=(KeySpec(Role.KSK, lifetime=40 * DAY), KeySpec(Role.ZSK))))
-    rolling.run(38 * DAY)
+    rolling.go(38 * DAY)
     assert events(rolling, before) == [
         "3:RHRH",
         "1:OHOU 3:OHOR",
@@ -173,7 +174,7 @@ def test_a_ksk_is_rolled_when_the_parent_has_the_other_ds() -> None:
 def test_a_roll_waits_for_the_parent_for_ever() -> None:
     rolling, before = settled(Policy(keys=(KeySpec(Role.CSK, lifetime=40 * DAY),)))
     rolling.parent_delay = None
-    rolling.run(300 * DAY)
+    rolling.go(300 * DAY)
     assert events(rolling, before)[-1] == "1:OHOU 2:OOOR"
     assert rolling.words == ["OHOU", "OOOR"]
     reasons = {wait.reason for wait in rolling.wait.blocked if wait.kind is RecordKind.DS}
@@ -186,7 +187,7 @@ def test_a_roll_waits_for_the_parent_for_ever() -> None:
 def test_an_algorithm_is_rolled_with_signatures_first_and_last() -> None:
     rolling, before = settled(DEFAULT)
     rolling.policy = Policy(keys=(KeySpec(Role.CSK, 15),))
-    rolling.run(10 * DAY)
+    rolling.go(10 * DAY)
     assert events(rolling, before) == [
         "2:HRHH",
         "2:RORH",
@@ -201,7 +202,7 @@ def test_a_liberal_algorithm_roll_publishes_both_at_once() -> None:
     liberal = Policy(algorithm_roll="liberal")
     rolling, before = settled(liberal)
     rolling.policy = replace(liberal, keys=(KeySpec(Role.CSK, 15),))
-    rolling.run(10 * DAY)
+    rolling.go(10 * DAY)
     assert events(rolling, before)[0] == "2:RRRH"
     assert rolling.words == ["OOOO"]
 
@@ -210,33 +211,33 @@ def test_the_scheme_changes_both_ways() -> None:
     split = Policy(keys=(KeySpec(Role.KSK), KeySpec(Role.ZSK)))
     rolling, _ = settled(DEFAULT)
     rolling.policy = split
-    rolling.run(10 * DAY)
+    rolling.go(10 * DAY)
     assert rolling.words == ["OHOO", "OOHH"]
     rolling.policy = DEFAULT
-    rolling.run(10 * DAY)
+    rolling.go(10 * DAY)
     assert rolling.words == ["OOOO"]
 
 
 def test_a_zone_turns_insecure_only_after_its_ds_is_in_no_cache() -> None:
     rolling, before = settled(DEFAULT)
     rolling.policy = INSECURE
-    rolling.run(DAY)
+    rolling.go(DAY)
     assert events(rolling, before) == ["1:OOOU"]
     assert is_signed(rolling)
-    rolling.run(5 * DAY)
+    rolling.go(5 * DAY)
     assert not is_signed(rolling)
     assert events(rolling, before) == ["1:OOOU", "1:UUUH", "1:HUHH", "1:HHHH"]
     rolling.policy = DEFAULT
-    rolling.run(5 * DAY)
+    rolling.go(5 * DAY)
     assert rolling.words == ["OOOO"]
 
 
 def test_a_zone_that_was_to_turn_insecure_keeps_its_key_when_the_policy_is_back_in_time() -> None:
     rolling, before = settled(DEFAULT)
     rolling.policy = INSECURE
-    rolling.run(DAY // 2)
+    rolling.go(DAY // 2)
     rolling.policy = DEFAULT
-    rolling.run(5 * DAY)
+    rolling.go(5 * DAY)
     assert rolling.words == ["OOOO"]
     assert len(rolling.keys) == 1
     assert not [step for _, step in rolling.log[before:] if isinstance(step, Creation)]
@@ -245,20 +246,20 @@ def test_a_zone_that_was_to_turn_insecure_keeps_its_key_when_the_policy_is_back_
 def test_a_roll_is_taken_back_and_the_old_key_lives_on() -> None:
     rolling, _ = settled(Policy(keys=(KeySpec(Role.CSK, lifetime=40 * DAY),)))
     while len(rolling.keys) == 1:
-        rolling.run(3600)
-    rolling.run(DAY)
+        rolling.go(3600)
+    rolling.go(DAY)
     old, new = rolling.keys
     assert (word(old), word(new)) == ("OUOU", "OROR")
     rolling.keys = abort(rolling.keys, new, rolling.now, 40 * DAY)
-    rolling.run(10 * DAY)
+    rolling.go(10 * DAY)
     assert [word(key) for key in rolling.keys] == ["OOOO", "HHHH"]
-    rolling.run(31 * DAY)
+    rolling.go(31 * DAY)
     assert len(rolling.keys) == 3
 
 
 def test_what_has_replaced_its_predecessor_is_not_taken_back() -> None:
     rolling, _ = settled(Policy(keys=(KeySpec(Role.CSK, lifetime=40 * DAY),)))
-    rolling.run(38 * DAY)
+    rolling.go(38 * DAY)
     old, new = rolling.keys
     assert word(old) == "HHHH"
     with pytest.raises(ValueError, match=f"the key {new.tag} has replaced the key {old.tag} already"):
@@ -270,14 +271,14 @@ def test_what_has_replaced_its_predecessor_is_not_taken_back() -> None:
 def test_an_operator_can_roll_now() -> None:
     rolling, before = settled(DEFAULT)
     rolling.keys = [replace(rolling.keys[0], retire_at=rolling.now)]
-    rolling.run(5 * DAY)
+    rolling.go(5 * DAY)
     assert events(rolling, before) == ["2:RHRH", "1:OUOU 2:OROR", "1:OHOU 2:OOOR", "1:UHUH 2:OOOO", "1:HHHH"]
 
 
 def test_a_key_no_cache_knows_is_removed_when_the_policy_no_longer_keeps_it() -> None:
     rolling, before = settled(replace(DEFAULT, purge_after=10 * DAY))
     rolling.keys = [replace(rolling.keys[0], retire_at=rolling.now)]
-    rolling.run(20 * DAY)
+    rolling.go(20 * DAY)
     assert [type(step) for _, step in rolling.log[before:]].count(Removal) == 1
     assert [word(key) for key in rolling.keys] == ["OOOO"]
 
@@ -303,7 +304,7 @@ def asking(rolling: Rolling) -> Key:
 
 def test_one_sighting_is_no_confirmation_and_a_contrary_one_begins_anew() -> None:
     rolling = Rolling(DEFAULT, TTLS, parent_delay=None)
-    rolling.run(2 * DAY)
+    rolling.go(2 * DAY)
     key, now = asking(rolling), rolling.now
     seen = Sighting(True, now, now, 86400)
     assert settle([replace(key, sighting=seen)], DEFAULT, TTLS, now + 30 * DAY)[1] == []
@@ -320,7 +321,7 @@ def test_one_sighting_is_no_confirmation_and_a_contrary_one_begins_anew() -> Non
 
 def test_the_real_ttl_of_the_ds_counts_shorter_or_longer() -> None:
     rolling = Rolling(DEFAULT, TTLS, parent_delay=None)
-    rolling.run(2 * DAY)
+    rolling.go(2 * DAY)
     key, now = asking(rolling), rolling.now
     for ttl in (300, 10 * DAY):
         due = now + ttl + 7200
