@@ -13,12 +13,14 @@ from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from authserver.family import Family
 from authserver.publisher import Outcome, Publisher, Work, Zone, ZoneKey
 from authserver.schedule import Schedule
 from authserver.sealing import Job, Sealer
 from authserver.state import State
 from engine import Clock
 from keys.custody import ImportedKey
+from keys.rollover import is_asking
 from keys.states import Key
 from signer.refresh import next_refresh
 from zones.check import Finding, held
@@ -42,7 +44,8 @@ class Pipeline:
         self.zones: dict[ZoneKey, Zone] = {}
         self._clock = clock
         self._schedule = schedule
-        self._publisher = Publisher(state, clock)
+        self._family = Family(lambda: self.zones)
+        self._publisher = Publisher(state, clock, family=self._family)
         self._on_sealed = on_sealed
         self._work: dict[ZoneKey, Work] = {}
         self._has_work = asyncio.Event()
@@ -63,6 +66,7 @@ class Pipeline:
         live that nobody seals or refreshes.
         """
         self.zones.update((zone.key, zone) for zone in zones)
+        self._family.changed()
         await asyncio.shield(self._kept(self._restore(zones)))
 
     def _kept(self, deed: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -101,6 +105,7 @@ class Pipeline:
         keys = [zone.key for zone in zones if self.zones.get(zone.key) is zone]
         for key in keys:
             del self.zones[key]
+            self._family.changed()
             self._work.pop(key, None)
             self._told.pop(key, None)
             self._schedule.forget(f"refresh {key}")
@@ -182,6 +187,9 @@ class Pipeline:
             if outcome.retry is not None:
                 self._retry(outcome.retry)
             self._set_timers(outcome)
+            if outcome.live is not None and outcome.live.keys:
+                # Its keys may have moved: the zones above it and around it say so; those with nothing new do nothing.
+                self.submit(Work(other) for other in self._family.told_by(outcome.zone))
 
     def _tell(self, outcome: Outcome) -> None:
         """Log what is new: the same findings once, however often the zone is looked at."""
@@ -265,6 +273,9 @@ class Pipeline:
                 self._set_refresh(job.zone)
             self._set_timers(Outcome(job.zone, next_step_at=job.next_step_at))
             self._on_sealed(job.zone)
+            # What waits for a DS looks again.
+            children = self._family.children_of(job.zone.key)
+            self.submit(Work(child) for child in children if child.live is not None and is_asking(child.live.keys))
 
     def _not_sealed(self, job: Job) -> None:
         """A signature that does not verify is live: replace all of them at once."""

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from authserver.errors import StateError
+from authserver.family import Family
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
@@ -28,6 +29,7 @@ from keys.policy import DEFAULT, INSECURE, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState
 from signer import plan as signing
+from signer import wiring
 from signer.denial import NSEC3PARAM, denial_for
 from signer.plan import effect_of, signs
 from signer.ttls import served_ttls, ttls_of
@@ -205,6 +207,7 @@ class Publisher:
     state: State
     clock: Clock
     handles: dict[str, SigningKey] = field(default_factory=dict)
+    family: Family = field(default_factory=lambda: Family(dict))
     _timekeeper: Timekeeper = field(init=False)
     _behind: int = field(init=False, default=0)
     _shared_serials: set[ZoneKey] = field(init=False, default_factory=set)
@@ -365,11 +368,14 @@ class Publisher:
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
         if policy is not None and zone.policy is None:
             findings = (*findings, _still_signed(zone))
-        if work.content is None and not resign and zone.live is not None and zone.live.policy == policy:
-            zone.findings = findings if zone.live.is_sealable else (*findings, _not_raised(zone, source_serial))
+        kin = self.family.kin_of(zone.key) if policy is not None else []
+        if work.content is None and not resign and self._says_all(zone, policy, kin):
+            is_sealable = zone.live is None or zone.live.is_sealable
+            zone.findings = findings if is_sealable else (*findings, _not_raised(zone, source_serial))
             return Outcome(zone, findings=zone.findings, next_step_at=wait_until)
         if last is not None and last.sealed_at is not None and zone.live is None and policy is not None:
             resign = True  # its signatures are gone, but somebody may have them: others need another serial
+        base = base.edited(wired) if (wired := wiring.edits(base, kin)) else base
         serials = _Serials(source_serial, last.serial if last else None, is_foreign=policy is None and _is_signed(base))
         prepared = self._prepare(base, keys, policy, serials.when_changed, now)
         if work.content is not None or prepared.is_held:
@@ -407,6 +413,12 @@ class Publisher:
         )
         self._note(tx, zone.key, live, identity, now)
         return _Ready(work, live, identity, findings, wait_until)
+
+    @staticmethod
+    def _says_all(zone: Zone, policy: Policy | None, kin: Sequence[wiring.Relative]) -> bool:
+        """Whether what serves is what the policy and other zones want it to be."""
+        live = zone.live
+        return live is not None and live.policy == policy and not wiring.edits(live.signed.version, kin)
 
     @staticmethod
     def _note(tx: sqlite3.Connection, key: ZoneKey, live: Live, identity: str, now: int) -> None:
@@ -464,6 +476,7 @@ class Publisher:
         policy = _policy(zone, stored)
         if policy is None:
             return _Keys(None, [], None, False)
+        stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
         progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
@@ -473,6 +486,18 @@ class Publisher:
         # What moved before may still wait for its version, as one that was held would leave it.
         is_moved = zone.live is not None and effect_of(zone.live.keys) != effect_of(progress.keys)
         return _Keys(in_force, progress.keys, progress.wait.until, is_moved)
+
+    def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
+        """The keys, with what a parent of ours has of them: what it sealed is what all its servers are told."""
+        parent = self.family.parent_of(zone.key)
+        if parent is None or (sealed := parent.sealed_version) is None:
+            return keys
+        return [
+            introduction.sighted(tx, key, wiring.sighting(sealed.version, zone.key.origin, key, now))
+            if key.is_ksk
+            else key
+            for key in keys
+        ]
 
     # ---------------------------------------------------------------- the last good versions
 

@@ -97,6 +97,8 @@ class Policy:
     cdnskey: bool = True
     digests: tuple[int, ...] = (2,)
     """Digest types of CDS and DS."""
+    bootstrap: bool = False
+    """Whether CDS is also shown below the zone's name servers, for parents that know nothing of it yet (RFC 9615)."""
     algorithm_roll: Literal["strict", "liberal"] = "strict"
     """Whether each algorithm of the DNSKEY RRset signs everything at any time (RFC 4035 section 2.2)."""
     serial: Literal["auto", "increment", "unixtime", "date"] = "auto"

@@ -16,7 +16,7 @@ from typing import Final
 from keys import rules
 from keys.policy import KeySpec, Policy
 from keys.rules import is_hidden
-from keys.states import IN_ZONE, Goal, Key, RecordKind, RecordState
+from keys.states import IN_ZONE, ON_ITS_WAY, Goal, Key, RecordKind, RecordState
 from keys.timing import Due, ServedTTLs, settled_at, successor_at
 
 __all__ = [
@@ -209,8 +209,13 @@ def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) 
             due = settled_at(key, kind, keys, policy, ttls)
             if due.at is not None and due.at <= now:
                 return Move(key, kind, becomes, due.at, f"waited {due.reason}")
-            waits.append(Blocked(key, kind, becomes, due.reason, due.at))
+            waits.append(Blocked(key, kind, becomes, due.reason, due.at if due.at is not None else _later(due, now)))
     return waits
+
+
+def _later(due: Due, now: int) -> int | None:
+    """When it may be seen to be over; no time that is past, at which only an event can tell."""
+    return due.look_at if due.look_at is not None and due.look_at > now else None
 
 
 def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy) -> bool:
@@ -350,3 +355,8 @@ def _age(key: Key) -> tuple[int, int, bool, str]:
 def is_signed(keys: Iterable[Key]) -> bool:
     """Whether the zone is to be served with signatures: some key has a record in it."""
     return any(key.is_published(kind) for key in keys for kind in key.states if kind is not RecordKind.DS)
+
+
+def is_asking(keys: Iterable[Key]) -> bool:
+    """Whether something is asked of the parent that is not in every cache yet."""
+    return any(key.state(RecordKind.DS) in ON_ITS_WAY for key in keys)

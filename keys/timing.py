@@ -27,10 +27,11 @@ class ServedTTLs:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When a record's present state is over; `at` None while `reason` has to happen first."""
+    """When a present state is over; `at` None while `reason` has to happen, which `look_at` may be the time for."""
 
     at: int | None
     reason: str
+    look_at: int | None = None
 
 
 def settled_at(key: Key, kind: RecordKind, keys: Iterable[Key], policy: Policy, ttls: ServedTTLs) -> Due:
@@ -133,5 +134,5 @@ def _parent_settled_at(key: Key, ttl: int, policy: Policy) -> Due:
         since = max(since, standing.since + policy.parent_registration_delay)
     due = since + ttl + policy.parent_propagation_delay + policy.retire_safety
     if seen.until < due:
-        return Due(None, f"until it is seen that the parent still {what} the DS at {due}")
+        return Due(None, f"until it is seen for long enough that the parent {what} the DS", due)
     return Due(due, "until no cache has another DS RRset")
