@@ -101,7 +101,7 @@ def test_the_ds_of_a_child_comes_into_its_parent_when_it_may_and_is_believed_whe
     assert world.ds() == []
     world.go(3600)
     assert world.ds() == []
-    world.go(DAY // 4)
+    world.go(3 * 3600)
     (key,) = world.keys(CHILD)
     assert world.ds() == [ds_rdata(key)]
     assert world.words(CHILD) == ["OOOR"]
@@ -170,7 +170,7 @@ def test_bootstrapping_shows_the_cds_below_the_name_servers_until_there_is_a_ds(
     world = World(state, **{CHILD: replace(DEFAULT, bootstrap=True)})
     signal = name_from_text("_dsboot.sub.example.test._signal.ns.example.test.")
     assert world[PARENT].slot.current.rrset(signal, CDS) is None
-    world.go(6 * 3600)
+    world.go(4 * 3600)
     (key,) = world.keys(CHILD)
     assert world[PARENT].slot.current.rrset(signal, CDS) == (3600, [ds_rdata(key)])
     world.go(2 * DAY)
