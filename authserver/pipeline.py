@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -21,7 +21,7 @@ from authserver.state import State
 from engine import Clock
 from keys.custody import ImportedKey
 from keys.rollover import is_asking
-from keys.states import Key
+from keys.states import Key, Sighting
 from signer.refresh import next_refresh
 from zones.check import Finding, held
 from zones.source import Provenance
@@ -44,8 +44,8 @@ class Pipeline:
         self.zones: dict[ZoneKey, Zone] = {}
         self._clock = clock
         self._schedule = schedule
-        self._family = Family(lambda: self.zones)
-        self._publisher = Publisher(state, clock, family=self._family)
+        self.family = Family(lambda: self.zones)
+        self._publisher = Publisher(state, clock, family=self.family)
         self._on_sealed = on_sealed
         self._work: dict[ZoneKey, Work] = {}
         self._has_work = asyncio.Event()
@@ -66,7 +66,7 @@ class Pipeline:
         live that nobody seals or refreshes.
         """
         self.zones.update((zone.key, zone) for zone in zones)
-        self._family.changed()
+        self.family.changed()
         await asyncio.shield(self._kept(self._restore(zones)))
 
     def _kept(self, deed: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -105,7 +105,7 @@ class Pipeline:
         keys = [zone.key for zone in zones if self.zones.get(zone.key) is zone]
         for key in keys:
             del self.zones[key]
-            self._family.changed()
+            self.family.changed()
             self._work.pop(key, None)
             self._told.pop(key, None)
             self._schedule.forget(f"refresh {key}")
@@ -132,6 +132,12 @@ class Pipeline:
         keys = await self._in_thread(lambda: self._publisher.adopt(zone.key, imported))
         self.submit([Work(zone, resign=True)])
         return keys
+
+    async def saw(self, zone: Zone, seen: Mapping[str, Sighting]) -> None:
+        """Note what a parent has of the zone's keys, by their ids; they are looked at when that may move them."""
+        await self._in_thread(lambda: self._publisher.saw(zone.key, seen))
+        if is_asking(zone.keys):
+            self.submit([Work(zone)])
 
     @property
     def waiting_for_seal(self) -> int:
@@ -189,7 +195,7 @@ class Pipeline:
             self._set_timers(outcome)
             if outcome.live is not None and outcome.live.keys:
                 # Its keys may have moved: the zones above it and around it say so; those with nothing new do nothing.
-                self.submit(Work(other) for other in self._family.told_by(outcome.zone))
+                self.submit(Work(other) for other in self.family.told_by(outcome.zone))
 
     def _tell(self, outcome: Outcome) -> None:
         """Log what is new: the same findings once, however often the zone is looked at."""
@@ -274,8 +280,8 @@ class Pipeline:
             self._set_timers(Outcome(job.zone, next_step_at=job.next_step_at))
             self._on_sealed(job.zone)
             # What waits for a DS looks again.
-            children = self._family.children_of(job.zone.key)
-            self.submit(Work(child) for child in children if child.live is not None and is_asking(child.live.keys))
+            children = self.family.children_of(job.zone.key)
+            self.submit(Work(child) for child in children if is_asking(child.keys))
 
     def _not_sealed(self, job: Job) -> None:
         """A signature that does not verify is live: replace all of them at once."""

@@ -40,6 +40,7 @@ from authserver.schema import (
     Zone,
 )
 from keys.policy import Denial
+from keys.tsigfile import TSIGKey
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -53,6 +54,7 @@ __all__ = [
     "LISTEN",
     "LOG",
     "METRICS",
+    "PARENT",
     "READY",
     "RELOAD",
     "ROOT",
@@ -83,12 +85,14 @@ __all__ = [
     "LogEntry",
     "LogTap",
     "Name",
+    "ParentRule",
     "PathKind",
     "Place",
     "Plugin",
     "Prefix",
     "PrefixKind",
     "Problem",
+    "Push",
     "Query",
     "Readiness",
     "ReloadTimes",
@@ -212,6 +216,35 @@ class Signing:
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """Where the DS is sent to the parent by UPDATE (RFC 2136), and the key it is signed with."""
+
+    address: str
+    port: int
+    key: TSIGKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRule:
+    """How the parent of these zones is found, asked every `poll` seconds, and told.
+
+    `servers` are all of its servers where they are named; otherwise a resolver finds them. `anchor` is a file of the
+    parent's DNSKEY or DS records that its answers are validated by; without one the resolver vouches for its keys.
+    `notified` gets NOTIFY(CDS) where DSYNC records name nobody; `hook` is a command that tells a registrar.
+    """
+
+    origins: tuple[bytes, ...]
+    resolvers: tuple[tuple[str, int], ...]
+    servers: tuple[tuple[str, int], ...]
+    anchor: Path | None
+    poll: float
+    notified: tuple[tuple[str, int], ...]
+    push: Push | None
+    hook: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """What `bind` says: addresses and interface names to listen on, and those to leave out."""
 
@@ -252,6 +285,7 @@ EFFECT: Final[Capability[Effect]] = Capability("an effect on direct answers")
 LAMEDUCK: Final[Capability[float]] = Capability("seconds to go on answering when the process is to end")
 LISTEN: Final[Capability[Listen]] = Capability("addresses to listen on")
 LOG: Final[Capability[LogTap]] = Capability("a query log")
+PARENT: Final[Capability[ParentRule]] = Capability("a parent")
 METRICS: "Final[Capability[Callable[[], Iterable[Metric]]]]" = Capability("metrics")
 READY: Final[Capability[Readiness]] = Capability("readiness")
 RELOAD: Final[Capability[ReloadTimes]] = Capability("reloading of the Corefile")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
@@ -27,7 +27,7 @@ from keys import custody, introduction, store
 from keys.errors import KeysError
 from keys.policy import DEFAULT, INSECURE, Policy
 from keys.rollover import Wait, next_step
-from keys.states import Key, RecordKind, RecordState
+from keys.states import Key, RecordKind, RecordState, Sighting
 from signer import plan as signing
 from signer import wiring
 from signer.denial import NSEC3PARAM, denial_for
@@ -104,6 +104,8 @@ class Zone:
     identity: str = ""
     live: Live | None = None
     sealed: Live | None = None
+    keys: tuple[Key, ...] = ()
+    """As they stand now; those of `live` are as they were when it was planned."""
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"
@@ -267,6 +269,13 @@ class Publisher:
         with self.state.transaction(now) as tx:
             history.see(tx, *key, now)
             return introduction.adopt(tx, self.state.vault, key, imported, now)
+
+    def saw(self, key: ZoneKey, seen: Mapping[str, Sighting]) -> None:
+        """Note what a parent has of the keys of a zone, by their ids."""
+        with self.state.transaction(self.clock.now()) as tx:
+            for one in store.load(tx, *key):
+                if one.id in seen:
+                    introduction.sighted(tx, one, seen[one.id])
 
     def remove(self, keys: Iterable[ZoneKey]) -> None:
         """Note that these zones are configured no longer; what is known of them is kept for a while."""
@@ -479,6 +488,7 @@ class Publisher:
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
         progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
+        zone.keys = tuple(progress.keys)
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
         if missing:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
@@ -492,12 +502,8 @@ class Publisher:
         parent = self.family.parent_of(zone.key)
         if parent is None or (sealed := parent.sealed_version) is None:
             return keys
-        return [
-            introduction.sighted(tx, key, wiring.sighting(sealed.version, zone.key.origin, key, now))
-            if key.is_ksk
-            else key
-            for key in keys
-        ]
+        seen = {key.id: wiring.sighting(sealed.version, zone.key.origin, key, now) for key in keys if key.is_ksk}
+        return [introduction.sighted(tx, key, seen[key.id]) if key.id in seen else key for key in keys]
 
     # ---------------------------------------------------------------- the last good versions
 
@@ -567,7 +573,7 @@ class Publisher:
         latest_inception = last.published_at - policy.inception_offset if policy is not None and was_signed else None
         is_ahead = latest_inception is not None and latest_inception > at
         restored = signed.restore(signatures) if signatures is not None and plan is not None and not is_ahead else 0
-        zone.source, zone.identity = version, last.identity
+        zone.source, zone.identity, zone.keys = version, last.identity, tuple(keys)
         if last.provenance is not None:
             zone.file = last.provenance.file
         if policy is None:

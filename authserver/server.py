@@ -18,7 +18,7 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -35,8 +35,21 @@ from authserver.facts import LiveFacts, metric_facts
 from authserver.following import Follower, Registry, Site, World, follow, follower
 from authserver.http import HttpServers
 from authserver.listeners import ListenError, Listeners, places_of, shown
+from authserver.parent import ParentWatcher
 from authserver.pipeline import Pipeline
-from authserver.plugin import LAMEDUCK, LOG, SIGNING, SOURCES, TRANSFER, ZONES, Block, Configuration, Runtime
+from authserver.plugin import (
+    LAMEDUCK,
+    LOG,
+    PARENT,
+    SIGNING,
+    SOURCES,
+    TRANSFER,
+    ZONES,
+    Block,
+    Configuration,
+    ParentRule,
+    Runtime,
+)
 from authserver.plugins.transfer import rule_of
 from authserver.publisher import Zone
 from authserver.query import Query, Response
@@ -50,6 +63,8 @@ from engine import Block as Route
 from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
 from keys.errors import KeysError
 from keys.policy import DEFAULT, Policy
+from keys.rollover import is_asking
+from keys.states import Sighting
 from zones.naming import is_at_or_below
 from zones.transfer import is_notify_answer, notified, notify_message, parse_targets
 
@@ -118,6 +133,7 @@ class Server:
         self._reload_lock = asyncio.Lock()
         self._notifies: dict[str, asyncio.Task[None]] = {}
         self._notify_slots = asyncio.Semaphore(NOTIFY_AT_ONCE)
+        self.parents = ParentWatcher(clock, lambda: self.pipeline.zones, self._parent_rule, self._seen_at_parent)
         self._control = ControlSocket(state.control_path, LiveFacts(self).commands())
 
     # ---------------------------------------------------------------- life
@@ -147,6 +163,7 @@ class Server:
         self.declined.start()
         self.schedule.start("idle connections", self.streams.sweep)
         self.schedule.start("query log", self._write_log)
+        self.schedule.start("parents", self.parents.run)
         await self._control.start()
         self.schedule.start("ready", self._say_ready)
 
@@ -341,10 +358,30 @@ class Server:
                     for tap in self.configuration.blocks[entry[0]].offered(LOG):
                         tap.write(entry)
 
+    # ---------------------------------------------------------------- parents
+
+    def _parent_rule(self, zone: Zone) -> ParentRule | None:
+        """The rule of the longest origin that the zone is at or below; none where its parent is ours."""
+        if self.pipeline.family.parent_of(zone.key) is not None:
+            return None
+        rules = [
+            (len(origin), rule)
+            for block in self._served_by.get(id(zone.slot), ())
+            for rule in block.offered(PARENT)
+            for origin in rule.origins
+            if is_at_or_below(zone.key.origin, origin)
+        ]
+        return max(rules, key=lambda rule: rule[0])[1] if rules else None
+
+    async def _seen_at_parent(self, zone: Zone, seen: Mapping[str, Sighting]) -> None:
+        await self.pipeline.saw(zone, seen)
+
     # ---------------------------------------------------------------- NOTIFY
 
     def _on_sealed(self, zone: Zone) -> None:
         """Tell those that `transfer` names, an older NOTIFY of the zone being moot."""
+        if is_asking(zone.keys):
+            self.parents.look_soon(zone.key)
         log.info("%s: serial %d is sealed", zone.key, zone.sealed.serial if zone.sealed else 0)
         name = f"{zone.key}"
         if (old := self._notifies.pop(name, None)) is not None:

@@ -353,6 +353,8 @@ class Zone:
     origin: str
     file: Path | None = None
     primary_port: int | None = None
+    more: str = ""
+    """More lines of a zone of BIND's."""
 
 
 @dataclass(kw_only=True)
@@ -379,6 +381,8 @@ class Named(Peer):
     name: str = "named"
     more: str = ""
     """More lines of its options."""
+    top: str = ""
+    """Statements beside the options."""
 
     def command(self) -> list[str]:
         zones = "".join(map(self._zone, self.zones))
@@ -392,13 +396,14 @@ class Named(Peer):
   {self.more}
 }};
 controls {{ }};
+{self.top}
 {zones}""",
         )
         return [program("named") or "named", "-g", "-n", "1", "-c", str(configuration)]
 
     def _zone(self, zone: Zone) -> str:
         if zone.file is not None:
-            return f'zone "{zone.origin}" {{ type primary; file "{zone.file}"; }};\n'
+            return f'zone "{zone.origin}" {{ type primary; file "{zone.file}"; {zone.more} }};\n'
         file = f"{self.directory}/{zone.origin}zone"
         primary = f"primaries {{ {LOOPBACK} port {zone.primary_port}; }}"
         return (
