@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +49,7 @@ from authserver.watch import Watch, Watcher
 from engine import Block as Route
 from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
 from keys.errors import KeysError
-from keys.policy import DEFAULT, Policy
+from keys.policy import Policy
 from zones.naming import is_at_or_below
 from zones.transfer import is_notify_answer, notified, notify_message, parse_targets
 
@@ -537,11 +537,7 @@ def _sites(configuration: Configuration) -> list[Site]:
 
 
 def _policies(block: Block) -> Callable[[bytes], Policy | None]:
-    policies = [
-        (origin, replace(DEFAULT, denial=signing.denial))
-        for signing in block.offered(SIGNING)
-        for origin in signing.origins
-    ]
+    policies = [(origin, signing.policy) for signing in block.offered(SIGNING) for origin in signing.origins]
 
     def policy_of(origin: bytes) -> Policy | None:
         return next((policy for one, policy in policies if is_at_or_below(origin, one)), None)
