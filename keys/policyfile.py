@@ -26,11 +26,8 @@ from keys.policy import (
     Denial,
     KeySpec,
     Policy,
-    Refusal,
     Role,
     TokenStore,
-    key_refusals,
-    refusals,
 )
 from keys.policywords import (
     COMPOSED,
@@ -50,6 +47,7 @@ from keys.policywords import (
     text_word,
     unknown,
 )
+from keys.refusals import Refusal, key_refusals, refusals
 
 MAX_OCTETS: Final = 1 << 20
 MAX_POLICIES: Final = 1000

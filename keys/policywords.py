@@ -207,6 +207,7 @@ SCALARS: Final[Mapping[str, Read]] = MappingProxyType(
         "alarm-after": duration,
         "cds": choice("always", "rollover", "none"),
         "cdnskey": _boolean,
+        "bootstrap": _boolean,
         "algorithm-roll": choice("strict", "liberal"),
         "serial": choice("auto", "increment", "unixtime", "date"),
         "zonemd": _zonemd,

@@ -56,6 +56,7 @@ policies:
     alarm-after: 4d
     cds: rollover
     cdnskey: off
+    bootstrap: on
     digests: [sha-384, 2]
     algorithm-roll: liberal
     serial: unixtime
@@ -89,6 +90,7 @@ def test_every_word_is_read() -> None:
         alarm_after=4 * DAY,
         cds="rollover",
         cdnskey=False,
+        bootstrap=True,
         digests=(4, 2),
         algorithm_roll="liberal",
         serial="unixtime",
@@ -261,10 +263,10 @@ CHAIN = "each algorithm of the DNSKEY RRset has to sign everything (RFC 4035 sec
             ),
         ),
         (
-            "keys: [{role: csk, lifetime: 13d}]",
+            "keys: [{role: csk, lifetime: 4d}]",
             (
-                "2:39: policy corp: lifetime 13d of the csk is not above 13d3h10m, which replacing it takes: dnskey-ttl 1h + "
-                "propagation-delay 5m + publish-safety 1h + validity 14d - refresh 5d + max-zone-ttl 4d + propagation-delay 5m "
+                "2:39: policy corp: lifetime 4d of the csk is not above 4d3h10m, which replacing it takes: dnskey-ttl 1h + "
+                "propagation-delay 5m + publish-safety 1h + max-zone-ttl 4d + propagation-delay 5m "
                 "+ retire-safety 1h (RFC 7583 section 3)"
             ),
         ),
