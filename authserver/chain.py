@@ -166,7 +166,8 @@ def _chain(links: Sequence[tuple[str, Link]]) -> Handler:
 
 def _sorted(problems: Iterable[Problem], files: Sequence[str]) -> list[Problem]:
     order = {file: index for index, file in enumerate(dict.fromkeys(files))}
-    return sorted(dict.fromkeys(problems), key=lambda problem: (order.get(problem.place.file, 0), problem.place.line))
+    last = len(order)
+    return sorted(dict.fromkeys(problems), key=lambda one: (order.get(one.place.file, last), one.place))
 
 
 # ------------------------------------------------------------------ direct or chained

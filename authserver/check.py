@@ -131,7 +131,7 @@ def _zone(blobs: Blobs, file: str, origin: bytes, *, includes: bool) -> Iterable
 
 
 def _of_problem(problem: Problem, severity: Literal["error", "warning"]) -> Remark:
-    return Remark(problem.place.file, problem.place.line, 0, severity, problem.message, "corefile")
+    return Remark(problem.place.file, problem.place.line, problem.place.column, severity, problem.message, "corefile")
 
 
 def _of_finding(found: Finding, shorter: tuple[str, str] = ("", "")) -> Remark:

@@ -24,7 +24,7 @@ ORDER: Final = (
     "root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts",
     "multisocket", "reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof",
     "shed", "prometheus", "errors", "log", "dnstap", "local", "dns64", "any", "chaos", "loadbalance",
-    "tsig", "rewrite", "autopath", "acl", "cache", "header", "dnssec", "parent", "tls", "minimal", "template",
+    "tsig", "rewrite", "autopath", "acl", "cache", "header", "dnssec", "tls", "minimal", "template",
     "transfer", "hosts", "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file", "auto", "secondary",
     "etcd", "loop", "forward", "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
 )  # fmt: skip

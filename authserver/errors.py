@@ -7,13 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A line of a configuration file; line 0 is the file as a whole."""
+    """A line of a configuration file; line 0 is the file as a whole, column 0 the line."""
 
     file: str
     line: int
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
 
 
 @dataclass(frozen=True, slots=True)

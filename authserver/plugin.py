@@ -9,10 +9,11 @@ A plugin of the path that the engine can stand in for offers its `Effect`; the p
 answers need nothing of it.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import dns.name
 
@@ -39,7 +40,7 @@ from authserver.schema import (
     Word,
     Zone,
 )
-from keys.policy import Denial
+from keys.policy import Policy, TokenStore
 from keys.tsigfile import TSIGKey
 
 if TYPE_CHECKING:
@@ -206,12 +207,11 @@ class TransferRule:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Zones that are signed, by policy, or with the keys of these files, which are never rolled."""
+    """Zones that are signed by a policy; `stores` are those that its keys name."""
 
     origins: tuple[bytes, ...]
-    policy: str | None
-    denial: Denial
-    key_files: tuple[Path, ...]
+    policy: Policy
+    stores: tuple[TokenStore, ...]
     place: Place
 
 
@@ -396,12 +396,23 @@ class Configuration:
     """Whether a plugin watches the Corefile."""
     reread: "Callable[[], tuple[Corefile, list[Problem]]] | None" = None
     """Reads the Corefile again from where it came; None if that was a text."""
+    read_files: "dict[Path, tuple[str, Any]]" = field(default_factory=dict)
+    """Files that the Corefile names and that were read for it once (`Build.read`): their digest, and what they said."""
 
     @property
     def running(self) -> Runtime:
         """The runtime, which is there before any start hook runs."""
         assert self.runtime is not None, "the server attaches its runtime before it starts a configuration"
         return self.runtime
+
+    @property
+    def digest(self) -> str:
+        """What the Corefile and the files that were read for it say; layout of the Corefile doesn't count."""
+        return " ".join([self.corefile.digest, *(digest for digest, _ in self.read_files.values())])
+
+    def digest_now(self, corefile: Corefile) -> str:
+        """The same of the Corefile as it was read again, and of the files as they are now."""
+        return " ".join([corefile.digest, *map(_file_digest, self.read_files)])
 
     def offered(self, capability: Capability[T]) -> tuple[T, ...]:
         """All that was offered in any block."""
@@ -482,6 +493,14 @@ class Build:
         """Raise CorefileErrors at the place, or at the directive."""
         raise CorefileErrors([Problem(place or self.directive.place, f"{self.name}: {reason}")])
 
+    def read(self, path: Path, reader: Callable[[Path], T]) -> T:
+        """What the reader makes of a file that several blocks may name: read once for them all, and again at reload."""
+        files = self.configuration.read_files
+        if path not in files:
+            # The digest comes first: what is written meanwhile is seen as a change later.
+            files[path] = (_file_digest(path), reader(path))
+        return cast("T", files[path][1])
+
     def path(self, text: str) -> Path:
         """The path, below the block's root when it is relative."""
         roots = self.block.offered(ROOT)
@@ -501,6 +520,15 @@ class Plugin:
     setup: Callable[[Build], Link | None]
     before: str = ""
     """For third parties: the directive it stands ahead of in the chain; the zone backends when empty."""
+
+
+def _file_digest(path: Path) -> str:
+    """SHA-256 in hex of a file, nothing when it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def name_text(origin: bytes) -> str:

@@ -32,11 +32,12 @@ from signer import plan as signing
 from signer import wiring
 from signer.denial import NSEC3PARAM, denial_for
 from signer.plan import effect_of, signs
+from signer.sources import TTL_CAPPED
 from signer.ttls import served_ttls, ttls_of
 from signer.verify import before_live, presigned
 from zones import history
 from zones.check import Finding, finding, from_engine, held
-from zones.serial import published_serial
+from zones.serial import SerialPolicy, published_serial
 from zones.source import Provenance
 
 log = logging.getLogger(__name__)
@@ -192,14 +193,21 @@ class _Serials:
     last: int | None
     is_foreign: bool
     """The SOA is signed by somebody else: a serial of ours would make it bogus."""
+    policy: SerialPolicy
+    now: int
 
     @property
     def when_changed(self) -> int:
-        return self.source if self.is_foreign else published_serial(self.source, self.last, changed=True)
+        return self._published(changed=True)
 
     @property
     def when_same(self) -> int:
-        return self.source if self.is_foreign else published_serial(self.source, self.last, changed=False)
+        return self._published(changed=False)
+
+    def _published(self, *, changed: bool) -> int:
+        if self.is_foreign:
+            return self.source
+        return published_serial(self.source, self.last, changed=changed, policy=self.policy, now=self.now)
 
 
 @dataclass(slots=True)
@@ -385,10 +393,18 @@ class Publisher:
         if last is not None and last.sealed_at is not None and zone.live is None and policy is not None:
             resign = True  # its signatures are gone, but somebody may have them: others need another serial
         base = base.edited(wired) if (wired := wiring.edits(base, kin)) else base
-        serials = _Serials(source_serial, last.serial if last else None, is_foreign=policy is None and _is_signed(base))
+        serials = _Serials(
+            source_serial,
+            last.serial if last else None,
+            is_foreign=policy is None and _is_signed(base),
+            policy=policy.serial if policy is not None else "auto",
+            now=now,
+        )
         prepared = self._prepare(base, keys, policy, serials.when_changed, now)
         if work.content is not None or prepared.is_held:
             findings = (*findings, *from_engine(prepared.findings))
+        else:
+            findings = _with_capped(findings, from_engine(prepared.findings))
         brought = presigned(SignedVersion(base), zone.presigned, now) if policy is None and work.content else ()
         findings = (*findings, *brought)
         if prepared.is_held or held(brought):
@@ -408,7 +424,7 @@ class Publisher:
             return self._held(zone, (*findings, *verdict.findings))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
-        identity = content.identity if content is not None else zone.identity
+        identity = _identity(content.identity if content is not None else zone.identity, findings)
         live = Live(
             signed,
             source_serial,
@@ -457,18 +473,19 @@ class Publisher:
         zone, content = work.zone, work.content
         zone.findings = findings
         if content is not None:
-            if content.identity != last.identity or content.provenance != last.provenance:
+            identity = _identity(content.identity, findings)
+            if identity != last.identity or content.provenance != last.provenance:
                 history.record_published(
                     tx,
                     *zone.key,
                     serial=last.serial,
                     source_serial=last.source_serial,
                     content_digest=last.content_digest,
-                    identity=content.identity,
+                    identity=identity,
                     provenance=content.provenance,
                     now=now,
                 )
-            zone.source, zone.identity, zone.file = content.version, content.identity, content.file
+            zone.source, zone.identity, zone.file = content.version, identity, content.file
         return Outcome(zone, findings=findings, next_step_at=wait_until)
 
     def _prepare(
@@ -494,7 +511,7 @@ class Publisher:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
         in_force = policy if any(map(signs, progress.keys)) else None
         # What moved before may still wait for its version, as one that was held would leave it.
-        is_moved = zone.live is not None and effect_of(zone.live.keys) != effect_of(progress.keys)
+        is_moved = zone.live is not None and effect_of(zone.live.keys, policy) != effect_of(progress.keys, policy)
         return _Keys(in_force, progress.keys, progress.wait.until, is_moved)
 
     def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
@@ -665,6 +682,17 @@ def _not_raised(zone: Zone, serial: int) -> Finding:
         "the serial is raised, for which dnssec-signzone has -N increment"
     )
     return finding(zone.file or str(zone.key), NOT_RAISED, reason)
+
+
+def _with_capped(findings: tuple[Finding, ...], new: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings with what is said of shortened TTLs by the policy that signs anew."""
+    kept = (one for one in findings if one.rule != TTL_CAPPED)
+    return (*kept, *(one for one in new if one.rule == TTL_CAPPED))
+
+
+def _identity(identity: str, findings: Iterable[Finding]) -> str:
+    """What the image of a version stands for: nothing when TTLs were shortened, so that a start reads the source."""
+    return "" if any(one.rule == TTL_CAPPED for one in findings) else identity
 
 
 def _has_ds(key: Key) -> bool:

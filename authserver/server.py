@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +62,7 @@ from authserver.watch import Watch, Watcher
 from engine import Block as Route
 from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
 from keys.errors import KeysError
-from keys.policy import DEFAULT, Policy
+from keys.policy import Policy
 from keys.rollover import is_asking
 from keys.states import Sighting
 from zones.naming import is_at_or_below
@@ -574,11 +574,7 @@ def _sites(configuration: Configuration) -> list[Site]:
 
 
 def _policies(block: Block) -> Callable[[bytes], Policy | None]:
-    policies = [
-        (origin, replace(DEFAULT, denial=signing.denial))
-        for signing in block.offered(SIGNING)
-        for origin in signing.origins
-    ]
+    policies = [(origin, signing.policy) for signing in block.offered(SIGNING) for origin in signing.origins]
 
     def policy_of(origin: bytes) -> Policy | None:
         return next((policy for one, policy in policies if is_at_or_below(origin, one)), None)

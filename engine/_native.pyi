@@ -155,6 +155,9 @@ class Version:
         """A new version with RRsets replaced: (owner, rtype, TTL, rdatas); no rdatas removes the RRset."""
     def without(self, rtypes: Sequence[int]) -> Version:
         """A new version without any RRset of these types, RRSIGs over them included when RRSIG (46) is named."""
+    def capped(self, most: int) -> tuple[Version, int, bytes, int, int] | None:
+        """A new version in which no TTL is above `most` seconds: (version, how many RRsets had a longer one, owner, rtype and
+        TTL of the first of those with the longest); None when there is none to shorten. A copy of the index, no octets."""
     def diff(self, newer: Version, limit: int = 1000) -> Difference:
         """What changes from this version to `newer`."""
     def to_text(self) -> bytes:

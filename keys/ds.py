@@ -1,10 +1,11 @@
 """What the parent is told of keys: DS, CDS and CDNSKEY rdata; presentation is the caller's."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256, sha384
 from typing import Final
 
-from keys.states import Key
+from keys.policy import Policy
+from keys.states import Key, RecordKind, RecordState
 
 SHA256: Final = 2
 SHA384: Final = 4
@@ -17,6 +18,7 @@ DELETE_CDNSKEY: Final = bytes((0, 0, 3, 0, 0))
 _DIGESTS: Final = {SHA256: sha256, SHA384: sha384}
 DIGESTS: Final = tuple(_DIGESTS)
 """The digest types that are made; SHA-1 is to be used no more (RFC 8624 section 3.3)."""
+_SETTLED: Final = frozenset({RecordState.HIDDEN, RecordState.OMNIPRESENT})
 
 
 def ds_rdata(key: Key, digest_type: int = SHA256) -> bytes:
@@ -31,11 +33,38 @@ def ds_rdatas(keys: Iterable[Key], digests: Iterable[int]) -> list[bytes]:
     return [ds_rdata(key, digest) for key in keys for digest in digests]
 
 
-def cds_rdatas(keys: Iterable[Key]) -> list[bytes]:
-    """The CDS RRset: one SHA-256 digest for each key whose DS is due (RFC 7344 section 3.1); empty before that."""
-    return [ds_rdata(key) for key in keys if key.wants_ds]
+def cds_rdatas(keys: Sequence[Key], policy: Policy) -> list[bytes]:
+    """The CDS RRset: the digests of each key whose DS is due (RFC 7344 section 3.1); empty before that."""
+    if _asks_for_none(keys, policy):
+        return [DELETE_CDS]
+    return ds_rdatas(announced(keys, policy), policy.digests)
 
 
-def cdnskey_rdatas(keys: Iterable[Key]) -> list[bytes]:
+def cdnskey_rdatas(keys: Sequence[Key], policy: Policy) -> list[bytes]:
     """The CDNSKEY RRset, of the same keys as the CDS RRset (RFC 7344 section 4)."""
-    return [key.dnskey for key in keys if key.wants_ds]
+    if not policy.cdnskey:
+        return []
+    if _asks_for_none(keys, policy):
+        return [DELETE_CDNSKEY]
+    return [key.dnskey for key in announced(keys, policy)]
+
+
+def _asks_for_none(keys: Sequence[Key], policy: Policy) -> bool:
+    """Whether the parent is asked to remove every DS, until no cache has one (RFC 8078 section 4)."""
+    return policy.is_insecure and policy.cds != "none" and any(map(leaves, keys))
+
+
+def leaves(key: Key) -> bool:
+    """Whether the parent is to remove its DS, and caches may still have it."""
+    return key.state(RecordKind.DS) in (RecordState.UNRETENTIVE, RecordState.SQUASHED)
+
+
+def announced(keys: Sequence[Key], policy: Policy) -> list[Key]:
+    """The keys that the parent is told of: all whose DS is due, as the RRset says what the whole DS RRset is to be.
+
+    By `rollover` only while that is not what the parent has, for all that is confirmed: a DS is to come or to go.
+    """
+    is_settled = all(key.state(RecordKind.DS) in _SETTLED for key in keys)
+    if policy.cds == "none" or (policy.cds == "rollover" and is_settled):
+        return []
+    return [key for key in keys if key.wants_ds]

@@ -1,5 +1,8 @@
 """The exceptions of keys: what can't be stored, opened, imported or promised, each with its facts as attributes."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class KeysError(Exception):
     """Something about keys that an operator has to look at."""
@@ -12,6 +15,27 @@ class PolicyError(KeysError):
         super().__init__(f"policy {policy}: {reason}")
         self.policy = policy
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing that is wrong in a policy file, or only doubtful, and where; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}" if self.line else f"{self.file}: {self.message}"
+
+
+class PolicyFileError(KeysError):
+    """A file of policies can't be used; `faults` is all that is wrong with it."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
 
 
 class PassphraseError(KeysError):

@@ -1,10 +1,14 @@
 """What an operator decides about the keys and signatures of a zone, as durations; when to act on it is `rollover`'s.
 
-The defaults are BIND's `dnssec-policy default` (one CSK, algorithm 13, unlimited), which every operator can look up.
+The defaults are BIND's `dnssec-policy default` (one CSK, algorithm 13, unlimited), which every operator can look up;
+only `max_zone_ttl` is longer, as long as `refresh` allows. *Words* are the names that policy files and messages have
+for the fields: hyphens for underscores.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 from keys.errors import PolicyError
@@ -12,6 +16,32 @@ from keys.errors import PolicyError
 _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
 _MAX_DURATION: Final = 2**31 - 1
+
+ALGORITHMS: Final = MappingProxyType(
+    {
+        8: "rsasha256",
+        10: "rsasha512",
+        13: "ecdsap256sha256",
+        14: "ecdsap384sha384",
+        15: "ed25519",
+        16: "ed448",
+    }
+)
+"""Mnemonics of the algorithms that zones are signed with, in lower case (IANA, DNSSEC algorithm numbers)."""
+
+RSASHA256: Final = 8
+RSASHA512: Final = 10
+RSA: Final = frozenset({RSASHA256, RSASHA512})
+RSA_BITS: Final = range(2048, 4097)
+"""Lengths of an RSA modulus: shorter is not safe, longer is beyond RFC 5702 section 2."""
+RSA_DEFAULT_BITS: Final = 2048
+DIGESTS: Final = MappingProxyType({2: "sha-256", 4: "sha-384"})
+"""Digest types of DS that may be made; 1 may not (RFC 8624 section 3.3)."""
+MAX_ITERATIONS: Final = 150
+"""Validators take zones of more NSEC3 iterations for insecure, or fail (RFC 9276 section 3.2)."""
+MAX_SALT: Final = 255
+_BATCHES_PER_JITTER: Final = 12
+_REFRESH_PART: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +103,7 @@ class Policy:
     name: str = "default"
     keys: tuple[KeySpec, ...] = (KeySpec(),)
     dnskey_ttl: int = _HOUR
-    max_zone_ttl: int = 5 * _DAY
+    max_zone_ttl: int = 4 * _DAY
     """Longer TTLs are shortened to it, with a warning."""
     publish_safety: int = _HOUR
     retire_safety: int = _HOUR
@@ -111,10 +141,22 @@ class Policy:
                 raise PolicyError(self.name, f"{field} {value} is not between 0 and {_MAX_DURATION}")
         # A signature made now must not be due for renewal now: jitter shortens it by up to `jitter`.
         if self.refresh >= self.validity - self.jitter:
-            raise PolicyError(
-                self.name,
-                f"refresh {self.refresh} is not below validity {self.validity} less jitter {self.jitter}",
-            )
+            left = duration_text(max(0, self.validity - self.jitter))
+            reason = f"{self.term('refresh')} is not below {left} = {self.term('validity')} - {self.term('jitter')}"
+            raise PolicyError(self.name, f"{reason}: signatures would be due for renewal when they are made")
+
+    def term(self, field: str) -> str:
+        """The word and the value of a duration, as messages have them: `dnskey-ttl 1h`."""
+        return f"{word(field)} {duration_text(getattr(self, field))}"
+
+    @property
+    def batch_interval(self) -> int:
+        """How long signatures that became due may wait for others, so that they share a serial.
+
+        Jitter spreads expirations; the interval cuts that spread into a dozen batches, and never uses up more than a
+        tenth of the time that is left for renewing.
+        """
+        return max(1, min(self.jitter // _BATCHES_PER_JITTER, self.refresh // _REFRESH_PART))
 
     @property
     def is_insecure(self) -> bool:
@@ -122,5 +164,49 @@ class Policy:
         return not self.keys
 
 
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """A PKCS#11 token in which keys are made and sign, as `stores` of a policy file names it."""
+
+    name: str
+    module: Path
+    token: str
+    pin_file: Path | None = None
+
+
+def word(field: str) -> str:
+    """The word of a field."""
+    return field.replace("_", "-")
+
+
+def duration_text(seconds: int) -> str:
+    """A duration as it is written: `14d`, `1h30m`, `0s`."""
+    parts = []
+    for unit, length in (("d", _DAY), ("h", _HOUR), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def algorithm_words() -> str:
+    """The accepted algorithms, for messages."""
+    return ", ".join(f"{number} {name}" for number, name in ALGORITHMS.items())
+
+
+def digest_words() -> str:
+    """The accepted digest types, for messages."""
+    return ", ".join(f"{number} {name}" for number, name in DIGESTS.items())
+
+
+# ------------------------------------------------------------------ what comes with the product
+
 DEFAULT: Final = Policy()
 INSECURE: Final = Policy("insecure", keys=())
+NSEC3: Final = Policy("nsec3", denial=Denial("nsec3"))
+CORPORATE: Final = Policy(
+    "corporate",
+    keys=(KeySpec(Role.KSK, lifetime=365 * _DAY), KeySpec(Role.ZSK, lifetime=90 * _DAY)),
+)
+BUILT_IN: Final = MappingProxyType({policy.name: policy for policy in (DEFAULT, CORPORATE, NSEC3, INSECURE)})
+"""The policies that need no file, by name."""

@@ -199,7 +199,11 @@ _BECOMES: Final = {
 
 
 def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Move | list[Blocked]:
-    """What caches have caught up with by now, whatever the goals: two keys on their way out can't block each other."""
+    """What caches have caught up with by now, the earliest first, so that it does not matter how often one looks.
+
+    It counts whatever the goals are, or two keys on their way out could block each other.
+    """
+    due_now: list[Move] = []
     waits = []
     for key in keys:
         for kind, standing in key.states.items():
@@ -208,9 +212,10 @@ def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) 
                 continue
             due = settled_at(key, kind, keys, policy, ttls)
             if due.at is not None and due.at <= now:
-                return Move(key, kind, becomes, due.at, f"waited {due.reason}")
-            waits.append(Blocked(key, kind, becomes, due.reason, due.at if due.at is not None else _later(due, now)))
-    return waits
+                due_now.append(Move(key, kind, becomes, due.at, f"waited {due.reason}"))
+            else:
+                waits.append(Blocked(key, kind, becomes, due.reason, due.at or _later(due, now)))
+    return min(due_now, key=lambda move: move.since) if due_now else waits
 
 
 def _later(due: Due, now: int) -> int | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine import SigningKey, SigningPlan, Version, name_to_text
-from keys.ds import DELETE_CDNSKEY, DELETE_CDS, cdnskey_rdatas, cds_rdatas
+from keys.ds import announced, cdnskey_rdatas, cds_rdatas, leaves
 from keys.errors import KeySetError, PrivateKeyError
 from keys.policy import Policy
-from keys.states import Key, RecordKind, RecordState
+from keys.states import Key, RecordKind
 from signer.denial import NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas, to_engine
 from signer.sources import unsigned
 from zones import check
@@ -64,20 +64,13 @@ def apex_edits(version: Version, keys: Sequence[Key], policy: Policy, serial: in
     del now  # What is due by now is already in the keys' states.
     origin = version.origin
     published = sorted({key.dnskey for key in keys if key.is_published(RecordKind.DNSKEY)})
-    # RFC 8078 section 4: the parent is asked to remove every DS, until no cache has one.
-    leaves = policy.is_insecure and any(map(_leaves, keys))
     return [
         soa_edit(version, serial),
         (origin, DNSKEY, policy.dnskey_ttl, published),
-        (origin, CDS, policy.dnskey_ttl, [DELETE_CDS] if leaves else cds_rdatas(keys)),
-        (origin, CDNSKEY, policy.dnskey_ttl, [DELETE_CDNSKEY] if leaves else cdnskey_rdatas(keys)),
+        (origin, CDS, policy.dnskey_ttl, cds_rdatas(keys, policy)),
+        (origin, CDNSKEY, policy.dnskey_ttl, cdnskey_rdatas(keys, policy)),
         (origin, NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas(policy.denial)),
     ]
-
-
-def _leaves(key: Key) -> bool:
-    """Whether the parent is to remove its DS, and caches may still have it."""
-    return key.state(RecordKind.DS) in (RecordState.UNRETENTIVE, RecordState.SQUASHED)
 
 
 def soa_edit(version: Version, serial: int) -> Edit:
@@ -120,10 +113,11 @@ def _handle(handles: Mapping[str, SigningKey], key: Key) -> SigningKey:
         raise PrivateKeyError(key.id, f"tag {key.tag} has no signing handle: its private part did not open") from None
 
 
-def effect_of(keys: Sequence[Key]) -> frozenset[tuple[object, ...]]:
+def effect_of(keys: Sequence[Key], policy: Policy) -> frozenset[tuple[object, ...]]:
     """What keys do to a zone; keys in other states with the same effect need no new version."""
+    told = announced(keys, policy)
     return frozenset(
-        (key.id, key.is_published(RecordKind.DNSKEY), signs_keys(key), signs_zone(key), key.wants_ds, _leaves(key))
+        (key.id, key.is_published(RecordKind.DNSKEY), signs_keys(key), signs_zone(key), key in told, leaves(key))
         for key in keys
         if signs(key) or key.is_published(RecordKind.DNSKEY)
     )

@@ -6,12 +6,15 @@ Without `dnssec` a zone that arrives signed is served as it is, and nothing here
 from collections.abc import Sequence
 from typing import Final
 
+import dns.rdatatype
+
 from engine import Version, name_to_text
 from keys.policy import Policy
 from keys.states import Key
 from zones import check
 from zones.check import Finding
 
+TTL_CAPPED: Final = "ttl-capped"
 _DNSKEY: Final = 48
 _DROPPED: Final = {46: "RRSIG", 47: "NSEC", 50: "NSEC3", 51: "NSEC3PARAM"}
 _ZONEMD: Final = 63
@@ -19,15 +22,19 @@ _MANAGED: Final = {59: "CDS", 60: "CDNSKEY"}
 
 
 def unsigned(version: Version, keys: Sequence[Key], policy: Policy) -> tuple[Version, tuple[Finding, ...]]:
-    """The version without what we make ourselves, and what was found; an error among it holds the version."""
-    findings = [*_foreign_dnskeys(version, keys), *_managed(version), *_long_ttl(version, policy)]
+    """The version as we can sign it, without what we make ourselves and with TTLs within the policy; what was found.
+
+    An error among it holds the version.
+    """
+    findings = [*_foreign_dnskeys(version, keys), *_managed(version)]
     bare = version.without([*_DROPPED, _ZONEMD])
     dropped = version.rrset_count - bare.rrset_count
     if dropped:
         findings.append(
             _warning(version, "dnssec-records-dropped", f"{dropped} RRsets that signing makes anew are left out")
         )
-    return bare, tuple(findings)
+    capped, found = _capped(bare, policy)
+    return capped, (*findings, *found)
 
 
 def _foreign_dnskeys(version: Version, keys: Sequence[Key]) -> list[Finding]:
@@ -50,14 +57,17 @@ def _managed(version: Version) -> list[Finding]:
     ]
 
 
-def _long_ttl(version: Version, policy: Policy) -> list[Finding]:
+def _capped(version: Version, policy: Policy) -> tuple[Version, list[Finding]]:
     """A signature has at least `refresh` left when it is served; a cache may not keep the RRset longer than that."""
-    if version.max_ttl <= policy.refresh:
-        return []
+    capped = version.capped(policy.max_zone_ttl)
+    if capped is None:
+        return version, []
+    shortened, rrsets, owner, rtype, ttl = capped
     message = (
-        f"the largest TTL {version.max_ttl} is beyond the {policy.refresh} seconds a signature is sure to have left"
+        f"TTLs of {rrsets} RRsets are shortened to the policy's {policy.term('max_zone_ttl')}; "
+        f"the longest is {ttl} of {name_to_text(owner)} {dns.rdatatype.to_text(dns.rdatatype.RdataType(rtype))}"
     )
-    return [_warning(version, "ttl-beyond-signature", message)]
+    return shortened, [_warning(version, TTL_CAPPED, message)]
 
 
 def _warning(version: Version, rule: str, message: str) -> Finding:

@@ -84,7 +84,7 @@ def _signals(version: Version, zone: Relative) -> list[Edit]:
     """RFC 9615 section 2: below each name server that is not in the zone itself, until the parent has a DS."""
     origin = zone.version.origin.lower()
     is_anchored = any(key.is_omnipresent(RecordKind.DS) for key in zone.keys)
-    sets = ((CDS, cds_rdatas(zone.keys)), (CDNSKEY, cdnskey_rdatas(zone.keys)))
+    sets = ((CDS, cds_rdatas(zone.keys, zone.policy)), (CDNSKEY, cdnskey_rdatas(zone.keys, zone.policy)))
     found: list[Edit] = []
     for server in servers(zone.version) if zone.policy.bootstrap else ():
         # Section 3: in-domain name servers can't vouch for their own zone.

@@ -6,7 +6,11 @@ happens to the source.
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+SerialPolicy: TypeAlias = Literal["auto", "increment", "unixtime", "date"]
+"""What the published serial is when what is served changes: the source's, one more, the time, the date and a count."""
 
 MODULUS: Final = 1 << 32
 HALF: Final = 1 << 31
@@ -22,12 +26,33 @@ def successor(serial: int) -> int:
     return (serial + 1) % MODULUS or 1
 
 
-def published_serial(source: int, last_published: int | None, *, changed: bool) -> int:
-    """The serial to publish with.
+def published_serial(
+    source: int, last_published: int | None, *, changed: bool, policy: SerialPolicy = "auto", now: int = 0
+) -> int:
+    """The serial to publish with at `now`.
 
-    The source's own if nothing was published before or if it is after the last published one; else the last one's
-    successor when what is served `changed`, and the last one itself when not.
+    What the policy says if nothing was published before or if it is after the last published one; else the last one's
+    successor when what is served `changed`, and the last one itself when not. By `auto` the source's serial is what
+    counts, also when only it was raised; by the other policies it counts at first sight, so that secondaries follow.
     """
-    if last_published is None or is_after(source, last_published):
-        return source
-    return successor(last_published) if changed else last_published
+    if policy == "auto":
+        if last_published is None or is_after(source, last_published):
+            return source
+        return successor(last_published) if changed else last_published
+    if last_published is None:
+        wanted = _wanted(policy, source, now)
+        return wanted if is_after(wanted, source) else source
+    if not changed:
+        return last_published
+    wanted = _wanted(policy, last_published, now)
+    return wanted if is_after(wanted, last_published) else successor(last_published)
+
+
+def _wanted(policy: SerialPolicy, last: int, now: int) -> int:
+    match policy:
+        case "unixtime":
+            return now % MODULUS or 1
+        case "date":
+            return int(datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")) * 100 % MODULUS
+        case _:
+            return last

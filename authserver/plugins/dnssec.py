@@ -1,27 +1,46 @@
 """The `dnssec` directive: signs zones with keys that the server makes and keeps by itself."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from authserver.plugin import SIGNING, Argument, Build, Choice, Integer, Link, Schema, Settings, Signing, Word, Zone
-from keys.policy import Denial
+from authserver.plugin import (
+    SIGNING,
+    Argument,
+    Build,
+    Choice,
+    Integer,
+    Link,
+    PathKind,
+    Place,
+    Problem,
+    Schema,
+    Settings,
+    Signing,
+    Word,
+    Zone,
+)
+from keys import policyfile, policywords
+from keys.errors import Fault, PolicyFileError
+from keys.policy import BUILT_IN, DEFAULT, MAX_ITERATIONS, Denial
 
 ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
+FILE: Final = Argument("FILE", PathKind("a YAML file"))
 POLICY: Final = Argument("NAME", Word("the name of a policy"))
 CAPACITY: Final = Argument("N", Integer())
 KIND: Final = Argument("KIND", Choice(("nsec", "nsec3", "compact")))
 PARAMETERS: Final = Argument("PARAMETERS", Word("opt-out, iterations N, salt HEX"), optional=True, repeat=True)
 OTHERS: Final = {"nsec": Denial(), "compact": Denial("compact")}
-ITERATIONS: Final = Integer(0, 150)
-"""Validators take zones of more for insecure, or fail (RFC 9276 section 3.2)."""
-MAX_SALT: Final = 255
+ITERATIONS: Final = Integer(0, MAX_ITERATIONS)
 WORDS: Final = Argument("WORDS", Word(), optional=True, repeat=True)
-POLICIES: Final = ("default",)
+NO_FILE: Final = policyfile.PolicyFile("", {}, {})
 
 SCHEMA: Final = Schema(
     arguments=(ZONE,),
     once=True,
     properties={
+        "policies": Schema(arguments=(FILE,), once=True),
         "policy": Schema(arguments=(POLICY,), once=True),
         "denial": Schema(arguments=(KIND, PARAMETERS), once=True),
         "key": Schema(
@@ -37,14 +56,44 @@ SCHEMA: Final = Schema(
 def setup(build: Build) -> Link | None:
     """Offers which zones are signed; nothing of it stands in the path of queries."""
     for settings in build.settings:
-        policy = settings.property("policy")
-        name = policy.one(POLICY) if policy is not None else None
-        if policy is not None and name not in POLICIES:
-            build.fail(f"policy: '{name}' is unknown; accepted: {', '.join(POLICIES)}", policy.place)
-        line = settings.property("denial")
-        denial = _denial(build, line) if line is not None else Denial()
-        build.offer(SIGNING, Signing(build.zones(settings.all(ZONE)), name, denial, (), settings.place))
+        file = _file(build, settings.property("policies"))
+        if file is None:
+            continue
+        line = settings.property("policy")
+        name = line.one(POLICY) if line is not None else DEFAULT.name
+        known = {**BUILT_IN, **file.policies}
+        if name not in known:
+            reason = f"policy: '{name}' is unknown{policywords.nearest(name, known)}; accepted: {', '.join(known)}"
+            build.fail(reason, line.place if line is not None else None)
+        policy = known[name]
+        if (denial := settings.property("denial")) is not None:
+            policy = replace(policy, denial=_denial(build, denial))
+        stores = tuple(file.stores[one] for one in dict.fromkeys(key.store for key in policy.keys) if one)
+        build.offer(SIGNING, Signing(build.zones(settings.all(ZONE)), policy, stores, settings.place))
     return None
+
+
+def _file(build: Build, line: Settings | None) -> policyfile.PolicyFile | None:
+    """The file of policies; one without any when none is named, None when it has errors, which are noted."""
+    if line is None:
+        return NO_FILE
+    found = build.read(build.path(line.one(FILE)), _read)
+    if isinstance(found, PolicyFileError):
+        build.findings.problems += map(_problem, found.faults)
+        return None
+    build.findings.warnings += map(_problem, found.warnings)
+    return found
+
+
+def _read(path: Path) -> policyfile.PolicyFile | PolicyFileError:
+    try:
+        return policyfile.read(path)
+    except PolicyFileError as error:
+        return error
+
+
+def _problem(fault: Fault) -> Problem:
+    return Problem(Place(fault.file, fault.line, fault.column), fault.message)
 
 
 def _denial(build: Build, line: Settings) -> Denial:
@@ -55,11 +104,8 @@ def _denial(build: Build, line: Settings) -> Denial:
         denial = _nsec3(words) if kind == "nsec3" else OTHERS[kind]
     except ValueError as error:
         build.fail(f"denial: {error}", line.place)
-    if denial.iterations:
-        why = "more work for everybody and no more secrecy (RFC 9276 section 3.1); leave it out"
-        build.warn(line.place, f"denial: iterations {denial.iterations}: {why}")
-    if denial.salt:
-        build.warn(line.place, "denial: a salt is of no use (RFC 9276 section 3.1); leave it out")
+    for warning in policywords.denial_warnings(denial).values():
+        build.warn(line.place, f"denial: {warning}")
     return denial
 
 
@@ -74,19 +120,7 @@ def _nsec3(words: Sequence[str]) -> Denial:
             case "iterations":
                 iterations = ITERATIONS.parse(next(rest, ""))
             case "salt":
-                salt = _salt(next(rest, ""))
+                salt = policywords.salt(next(rest, ""))
             case _:
                 raise ValueError(f"'{word}' is unknown; accepted: opt-out, iterations N, salt HEX")
     return Denial("nsec3", opt_out, iterations, salt)
-
-
-def _salt(text: str) -> bytes:
-    if text == "-":
-        return b""
-    try:
-        salt = bytes.fromhex(text)
-    except ValueError:
-        salt = b""
-    if not 0 < len(salt) <= MAX_SALT:
-        raise ValueError(f"salt '{text}' is not 1 to {MAX_SALT} octets in hexadecimal, nor -")
-    return salt

@@ -28,6 +28,7 @@ FILE: Final = Argument("FILE", PathKind())
 POLL: Final = Argument("DURATION", Duration())
 KEY: Final = Argument("key NAME FILE", Word(), optional=True, repeat=True)
 COMMAND: Final = Argument("COMMAND [ARGUMENTS]", Word(), repeat=True)
+BEFORE: Final = "tls"
 SHORTEST_POLL_S: Final = 10
 DEFAULT_POLL_S: Final = 3600
 

@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the parsed Corefile, imports included; comments and layout don't count."""
+    """Looks at the parsed Corefile, imports and files that it names included; comments and layout don't count."""
 
     times: ReloadTimes
     configuration: Configuration
@@ -37,7 +37,7 @@ class Watch:
         if self.configuration.reread is None:
             log.warning("the Corefile is not a file; it will not be looked at")
             return
-        self.seen = self.configuration.corefile.digest
+        self.seen = self.configuration.digest
         self.name = f"plugin/reload {next(_numbers)}"
         self.configuration.running.schedule.start(self.name, self.run)
 
@@ -66,7 +66,7 @@ class Watch:
             # Somebody is still writing; the next look sees what came of it.
             return False
         self.seen = digest
-        if not is_broken and digest == self.configuration.corefile.digest:
+        if not is_broken and digest == self.configuration.digest:
             # It was changed and changed back while it could not be loaded: what is in force is what it says.
             return False
         log.info("%s has changed", self.configuration.corefile.file)
@@ -76,7 +76,8 @@ class Watch:
         """What the Corefile says now, as a digest, and whether it has errors."""
         assert self.configuration.reread is not None, "checked when it started"
         corefile, problems = await asyncio.to_thread(self.configuration.reread)
-        return corefile.digest + "".join(map(str, problems)), bool(problems)
+        digest = await asyncio.to_thread(self.configuration.digest_now, corefile)
+        return digest + "".join(map(str, problems)), bool(problems)
 
 
 def setup(build: Build) -> Link | None:

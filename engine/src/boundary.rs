@@ -54,6 +54,7 @@ use raised::{EngineError, ImageError, MessageError, NameSyntaxError, SignatureEr
 /// Presentation text beyond this would not fit into any message.
 const LARGEST: usize = 65535;
 
+type PyCapped<'py> = (Version, usize, Bound<'py, PyBytes>, u16, u32);
 type PyRRset<'py> = (u32, Vec<Bound<'py, PyBytes>>);
 type PyChange<'py> = (Bound<'py, PyBytes>, u16, u32, Vec<Bound<'py, PyBytes>>);
 
@@ -328,6 +329,11 @@ impl Version {
         // Most zones hold none of them: what is immutable can be shared.
         let shared = || if self.0.has_any(&rtypes) { Arc::new(self.0.without(&rtypes)) } else { Arc::clone(&self.0) };
         Self(py.detach(shared))
+    }
+
+    fn capped<'py>(&self, py: Python<'py>, most: u32) -> Option<PyCapped<'py>> {
+        let capped = py.detach(|| self.0.capped(most))?;
+        Some((Self(Arc::new(capped.version)), capped.rrsets, PyBytes::new(py, &capped.owner), capped.rtype, capped.ttl))
     }
 
     #[pyo3(signature = (newer, limit = 1000))]

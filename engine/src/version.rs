@@ -336,6 +336,34 @@ impl Version {
         self.entries.iter().map(|entry| entry.ttl).max().unwrap_or(0)
     }
 
+    /// A version in which no TTL is above `most`; None when this one is such. Everything but the TTLs is shared or copied.
+    #[must_use]
+    pub fn capped(&self, most: u32) -> Option<Capped> {
+        let (longest, entry) = self.entries.iter().enumerate().rev().max_by_key(|(_, entry)| entry.ttl)?;
+        if entry.ttl <= most {
+            return None;
+        }
+        let node = self.nodes.partition_point(|node| node.rrsets as usize <= longest).saturating_sub(1);
+        let entries = self.entries.iter().map(|entry| Entry { ttl: entry.ttl.min(most), ..*entry }).collect();
+        Some(Capped {
+            rrsets: self.entries.iter().filter(|entry| entry.ttl > most).count(),
+            owner: self.name_of(node).to_vec(),
+            rtype: entry.rtype,
+            ttl: entry.ttl,
+            version: Self {
+                origin: self.origin.clone(),
+                chunks: self.chunks.clone(),
+                nodes: self.nodes.clone(),
+                entries,
+                chain: self.chain.clone(),
+                index: self.index.clone(),
+                hasher: self.hasher.clone(),
+                records: self.records,
+                digest: OnceLock::new(),
+            },
+        })
+    }
+
     /// Octets of memory held, shared chunks counted whole.
     #[must_use]
     pub fn octets(&self) -> usize {
@@ -490,6 +518,20 @@ fn digest_rdata(rtype: u16, rdata: &[u8], buffer: &mut Vec<u8>) {
             place.fill(0);
         }
     }
+}
+
+/// What `Version::capped` made: how many RRsets had a longer TTL, and the first of those with the longest.
+pub struct Capped {
+    /// The version.
+    pub version: Version,
+    /// How many TTLs were shortened.
+    pub rrsets: usize,
+    /// Wire name.
+    pub owner: Vec<u8>,
+    /// Type.
+    pub rtype: u16,
+    /// The longest TTL there was.
+    pub ttl: u32,
 }
 
 /// One RRset to be replaced.

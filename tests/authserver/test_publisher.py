@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,7 +10,7 @@ from authserver.publisher import Content, Publisher, Work, Zone, ZoneKey
 from authserver.state import State
 from engine import Clock, Version, ZoneSlot, key_tag, name_from_text, read_zone
 from keys import custody, private, store
-from keys.policy import DEFAULT, Denial
+from keys.policy import DEFAULT, Denial, Policy
 from zones import history
 from zones.check import finding
 
@@ -503,3 +504,67 @@ def test_a_zone_signed_anew_elsewhere_under_its_old_serial_is_served_and_not_sea
     assert again.live.serial == 8
     assert again.live.is_sealable
     assert beside_signatures(again) == []
+
+
+# ------------------------------------------------------------------ what the policy says
+
+
+def test_the_serial_is_the_policys(publisher, clock):
+    zone = new_zone(policy=Policy("dated", serial="date"))
+    publish(publisher, zone)
+    today = int(datetime.fromtimestamp(NOW, UTC).strftime("%Y%m%d00"))
+    assert zone.live.serial == today
+    live = zone.live
+    publish(publisher, zone, serial=100)
+    assert zone.live is live
+    publish(publisher, zone, serial=100, last=3)
+    assert zone.live.serial == today + 1
+    clock.stop_at(NOW + 86400)
+    publisher.run([Work(zone, resign=True)])
+    assert zone.live.serial == today + 100
+
+
+LONG = "long 1073741724 IN A 192.0.2.9\n"
+
+
+def rules(zone):
+    return [one.rule for one in zone.findings]
+
+
+def test_long_ttls_are_shortened_and_said_so_until_the_policy_allows_them(publisher):
+    zone = new_zone()
+    owner = b"\x04long" + zone.key.origin
+    publish(publisher, zone, more=LONG)
+    assert zone.live.signed.version.rrset(owner, 1)[0] == DEFAULT.max_zone_ttl
+    assert rules(zone) == ["ttl-capped"]
+    assert not zone.is_held
+    zone.policy = Policy(max_zone_ttl=86400)
+    publisher.run([Work(zone, resign=True)])
+    assert zone.live.signed.version.max_ttl == 86400
+    assert rules(zone) == ["ttl-capped"]
+    assert "max-zone-ttl 1d" in zone.findings[0].message
+    publish(publisher, zone, more="")
+    assert rules(zone) == []
+
+
+def test_after_a_restart_a_zone_with_shortened_ttls_is_read_again(publisher, state, clock):
+    """The image has them shortened; what the source says is told again, and counts when the policy allows more."""
+    zone = new_zone()
+    publish(publisher, zone, more=LONG)
+    seal(publisher, zone)
+    publish(publisher, zone, more=LONG)
+    _, again, works = after_restart(state, clock)
+    assert works == []
+    assert again.identity == ""
+    assert again.live.serial == zone.live.serial
+    plain = new_zone()
+    publish(publisher, plain, last=9)
+    seal(publisher, plain)
+    assert after_restart(state, clock)[1].identity != ""
+
+
+def test_an_unsigned_zone_keeps_its_ttls(publisher):
+    zone = new_zone(policy=None)
+    publish(publisher, zone, more=LONG)
+    assert zone.live.signed.version.max_ttl == 1073741724
+    assert rules(zone) == []

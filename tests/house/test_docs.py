@@ -4,28 +4,40 @@ import os
 import re
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from keys import policyfile
+from keys.policy import BUILT_IN
+from keys.policywords import ELSEWHERE, POLICY_WORDS
 from tools.servers import LOOPBACK, Zonewright, wait_until, zonewright
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MANUALS = sorted((ROOT / "authserver/plugins").glob("*.md"))
 FENCE = re.compile(r"^```corefile\n(.*?)^```", re.MULTILINE | re.DOTALL)
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ZONE = "$TTL 300\n@ SOA ns1 hostmaster 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\n"
 
 
 def examples():
-    """Every corefile fence of the documentation, by page and number."""
+    """Every corefile fence of the documentation with its page's files of policies, by page and number."""
     for page in [*PAGES, *MANUALS]:
         for number, text in enumerate(FENCE.findall(page.read_text()), 1):
-            yield pytest.param(text, id=f"{page.relative_to(ROOT)}#{number}")
+            yield pytest.param(text, policies(page), id=f"{page.relative_to(ROOT)}#{number}")
 
 
-@pytest.mark.parametrize("text", list(examples()))
-def test_a_corefile_of_the_documentation_is_accepted(tmp_path, text):
+def policies(page):
+    """The fences of a page that are files of policies."""
+    return [text for text in YAML.findall(page.read_text()) if "policies:" in text]
+
+
+@pytest.mark.parametrize(("text", "files"), list(examples()))
+def test_a_corefile_of_the_documentation_is_accepted(tmp_path, text, files):
+    if "policies.yaml" in text:
+        (tmp_path / "policies.yaml").write_text(files[0])
     (tmp_path / "zones").mkdir()
     (tmp_path / "zones/example.org.zone").write_text(ZONE)
     text = text.replace("/etc/zonewright/zones", str(tmp_path / "zones"))
@@ -34,6 +46,19 @@ def test_a_corefile_of_the_documentation_is_accepted(tmp_path, text):
     (tmp_path / "Corefile").write_text(text)
     done = zonewright("check", "Corefile", cwd=tmp_path, env={**os.environ, "ZONEWRIGHT_PORT": "5300"})
     assert done.returncode == 0, text + done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text", policies(ROOT / "docs/manual/policies.md"))
+def test_a_file_of_policies_of_the_manual_is_accepted_and_its_built_in_ones_are_ours(text):
+    for name, policy in policyfile.parse(text, "policies.yaml").policies.items():
+        if name.endswith("-in-words"):
+            built_in = BUILT_IN[name.removesuffix("-in-words")]
+            assert replace(policy, name=built_in.name) == built_in
+
+
+def test_the_manual_has_every_word_of_policies_and_what_others_call_it():
+    text = (ROOT / "docs/manual/policies.md").read_text()
+    assert [word for word in [*POLICY_WORDS, *ELSEWHERE] if f"`{word}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, *MANUALS], ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import dns.dnssec
 import dns.name
 import dns.rdata
 import pytest
 
-from keys.ds import SHA256, SHA384, cdnskey_rdatas, cds_rdatas, ds_rdata
+from keys.ds import DELETE_CDNSKEY, DELETE_CDS, SHA256, SHA384, cdnskey_rdatas, cds_rdatas, ds_rdata
+from keys.policy import DEFAULT, INSECURE, Policy
 from keys.states import Goal, Key, RecordKind, RecordState, Standing
 
 # RFC 6605 section 6.1, RFC 6605 section 6.2 and RFC 8080 section 6.1; each is checked against dnspython below.
@@ -66,5 +69,46 @@ def test_cds_and_cdnskey_are_of_the_same_keys() -> None:
     dnskey = dns.rdata.from_text("IN", "DNSKEY", EXAMPLES[0][0]).to_wire()
     due = key_of(dnskey, 55648, b"\x00")
     early = key_of(dnskey[:-1] + b"\x01", 1, b"\x00", "oooh")
-    assert cds_rdatas([early, due]) == [ds_rdata(due)]
-    assert cdnskey_rdatas([early, due]) == [dnskey]
+    assert cds_rdatas([early, due], DEFAULT) == [ds_rdata(due)]
+    assert cdnskey_rdatas([early, due], DEFAULT) == [dnskey]
+
+
+def a_key(states: str = "ooor") -> Key:
+    dnskey = dns.rdata.from_text("IN", "DNSKEY", EXAMPLES[0][0]).to_wire()
+    return key_of(dnskey, 55648, b"\x00", states)
+
+
+def test_digests_are_the_policys_and_cdnskey_can_be_left_out() -> None:
+    key = a_key()
+    policy = Policy(digests=(4, 2), cdnskey=False)
+    assert cds_rdatas([key], policy) == [ds_rdata(key, SHA384), ds_rdata(key, SHA256)]
+    assert cdnskey_rdatas([key], policy) == []
+    assert cds_rdatas([key], Policy(cds="none")) == cdnskey_rdatas([key], Policy(cds="none")) == []
+
+
+@pytest.mark.parametrize(
+    ("states", "is_told"),
+    [
+        (["ooor"], True),
+        (["oooo"], False),
+        (["oooo", "ooou"], True),
+        (["oooo", "ooos"], True),
+        (["oooo", "hhhh"], False),
+    ],
+)
+def test_in_rollovers_alone_the_parent_is_told_while_a_ds_is_to_come_or_go(states: list[str], is_told: bool) -> None:
+    """RFC 7344 section 4: the RRset says what the whole DS RRset is to be."""
+    keys = [a_key(one) for one in states]
+    told = [ds_rdata(keys[0])]
+    assert cds_rdatas(keys, Policy(cds="rollover")) == (told if is_told else [])
+    assert cds_rdatas(keys, DEFAULT) == told
+
+
+def test_a_zone_that_gives_up_asks_for_no_ds_as_far_as_its_policy_asks_for_anything() -> None:
+    """RFC 8078 section 4."""
+    keys = [a_key("ooou")]
+    assert (cds_rdatas(keys, INSECURE), cdnskey_rdatas(keys, INSECURE)) == ([DELETE_CDS], [DELETE_CDNSKEY])
+    silent = replace(INSECURE, cds="none")
+    assert (cds_rdatas(keys, silent), cdnskey_rdatas(keys, silent)) == ([], [])
+    assert cdnskey_rdatas(keys, replace(INSECURE, cdnskey=False)) == []
+    assert cds_rdatas([a_key("oooh")], INSECURE) == []

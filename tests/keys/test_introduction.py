@@ -176,7 +176,7 @@ def test_a_retired_key_signs_no_more_and_leaves_when_no_cache_needs_it(tx: sqlit
     assert goals == {retired.tag: Goal.ABSENT, active.tag: Goal.PRESENT, ksk.tag: Goal.PRESENT}
     split = Policy(keys=(KeySpec(Role.KSK), KeySpec(Role.ZSK)))
     after = advance(tx, introduction.served(tx, keys, NOW), NOW + 10**6, split).keys
-    assert words(after) == {retired.tag: "SHHH", active.tag: "OOHH", ksk.tag: "OHOR"}
+    assert words(after) == {retired.tag: "UHHH", active.tag: "OOHH", ksk.tag: "OHOR"}
 
 
 def test_keys_that_are_all_retired_or_deleted_are_refused(tx: sqlite3.Connection) -> None:

@@ -1,7 +1,9 @@
 import pytest
 
 from keys.errors import PolicyError
-from keys.policy import DEFAULT, KeySpec, Policy, Role
+from keys.policy import DEFAULT, KeySpec, Policy, Role, duration_text
+
+DAY = 86400
 
 
 def test_the_default_is_binds_default_policy() -> None:
@@ -25,12 +27,22 @@ def test_the_default_is_binds_default_policy() -> None:
 
 
 def test_signatures_that_would_be_due_when_made_are_refused() -> None:
-    with pytest.raises(PolicyError, match="refresh 432000 is not below validity 450000 less jitter 43200") as caught:
+    with pytest.raises(PolicyError) as caught:
         Policy(name="corp", validity=450_000)
     assert caught.value.policy == "corp"
+    assert caught.value.reason == (
+        "refresh 5d is not below 4d17h = validity 5d5h - jitter 12h: signatures would be due for renewal when they are made"
+    )
 
 
 @pytest.mark.parametrize("value", [-1, 2**31])
 def test_durations_out_of_range_are_refused(value: int) -> None:
     with pytest.raises(PolicyError, match=f"dnskey_ttl {value} is not between"):
         Policy(dnskey_ttl=value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (5400, "1h30m"), (14 * DAY, "14d"), (DAY + 1, "1d1s")]
+)
+def test_durations_are_shown_as_they_are_written(seconds: int, text: str) -> None:
+    assert duration_text(seconds) == text

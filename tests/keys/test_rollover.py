@@ -89,7 +89,7 @@ def test_the_whole_introduction_takes_the_longest_of_the_waiting_times() -> None
     keys = settle(keys, DEFAULT, TTLS, complete)[0]
     assert word(keys[0]) == "OOOR"
     assert until(keys, complete) is None
-    assert len(cds_rdatas(keys)) == len(cdnskey_rdatas(keys)) == 1
+    assert len(cds_rdatas(keys, DEFAULT)) == len(cdnskey_rdatas(keys, DEFAULT)) == 1
 
 
 def test_what_was_never_served_does_not_become_omnipresent() -> None:
@@ -379,7 +379,7 @@ def test_no_cds_before_everything_is_certainly_in_every_cache(
         keys, _, _ = settle(keys, policy, served_ttls, now)
         if look == first_answer and keys[0].is_published(RecordKind.DNSKEY) and now >= keys[0].newest_event:
             keys, first_served = served(keys, now), now
-        if cds_rdatas(keys):
+        if cds_rdatas(keys, policy):
             assert first_served is not None
             caches = max(served_ttls.zone_max, served_ttls.negative, policy.dnskey_ttl, served_ttls.dnskey)
             assert latest >= first_served + caches + policy.propagation_delay

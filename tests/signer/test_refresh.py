@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from keys.policy import DEFAULT
-from signer.refresh import batch_interval, next_refresh
+from signer.refresh import next_refresh
 
 NOW = 1_700_000_000
 DAY = 86400
@@ -26,7 +26,7 @@ def test_a_zone_without_signatures_is_never_due() -> None:
     ("jitter", "refresh", "interval"), [(12 * 3600, 5 * DAY, 3600), (0, 5 * DAY, 1), (12 * 3600, 60, 6), (12, 60, 1)]
 )
 def test_a_batch_is_a_part_of_the_jitter_and_of_the_time_left(jitter: int, refresh: int, interval: int) -> None:
-    assert batch_interval(replace(DEFAULT, jitter=jitter, refresh=refresh)) == interval
+    assert replace(DEFAULT, jitter=jitter, refresh=refresh).batch_interval == interval
 
 
 def test_a_renewal_takes_a_whole_batch_with_it() -> None:
@@ -34,4 +34,4 @@ def test_a_renewal_takes_a_whole_batch_with_it() -> None:
     earliest = NOW + 10 * DAY
     due = next_refresh(earliest, DEFAULT, NOW)
     assert due is not None
-    assert due + DEFAULT.refresh == earliest + batch_interval(DEFAULT)
+    assert due + DEFAULT.refresh == earliest + DEFAULT.batch_interval

@@ -47,9 +47,28 @@ def test_dnskeys_whose_keys_are_here_hold_nothing(version: Callable[..., Version
     assert rules(unsigned(version(record), [make_signer().key], DEFAULT)[1]) == [("foreign-dnskey", "error")]
 
 
-def test_a_ttl_beyond_what_a_signature_has_left_is_a_warning(version: Callable[..., Version]) -> None:
-    longest = f"long {DEFAULT.refresh} IN A 192.0.2.9\n"
-    assert unsigned(version(longest), [], DEFAULT)[1] == ()
-    (found,) = unsigned(version("long 1073741724 IN A 192.0.2.9\n"), [], DEFAULT)[1]
-    assert (found.rule, found.severity) == ("ttl-beyond-signature", "warning")
-    assert "1073741724" in found.message
+def test_ttls_above_the_policys_are_shortened_with_a_warning(version: Callable[..., Version]) -> None:
+    """RFC 6781 section 4.4.2."""
+    most = DEFAULT.max_zone_ttl
+    before = version(f"at {most} IN A 192.0.2.9\n")
+    assert unsigned(before, [], DEFAULT)[1] == ()
+    records = f"long 1073741724 IN A 192.0.2.9\nlong {most + 1} IN TXT x\na.b.long 1073741724 IN AAAA ::1\n"
+    after, (found,) = unsigned(version(records), [], DEFAULT)
+    assert (found.rule, found.severity) == ("ttl-capped", "warning")
+    assert found.message == (
+        "TTLs of 3 RRsets are shortened to the policy's max-zone-ttl 4d; the longest is 1073741724 of long.example.test. A"
+    )
+    assert after.max_ttl == most
+    assert (
+        after.to_text() == version(records.replace("1073741724", str(most)).replace(str(most + 1), str(most))).to_text()
+    )
+
+
+def test_the_content_of_a_zone_is_that_with_shortened_ttls(version: Callable[..., Version]) -> None:
+    def after(ttl: int) -> Version:
+        return unsigned(version(f"long {ttl} IN A 192.0.2.9\n"), [], DEFAULT)[0]
+
+    most = DEFAULT.max_zone_ttl
+    assert after(most + 1).content_digest == after(2**31 - 1).content_digest == after(most).content_digest
+    assert after(most).content_digest != after(most - 1).content_digest
+    assert after(most + 1).rrset(b"\x04long" + ORIGIN, 1) == (most, [b"\xc0\x00\x02\x09"])

@@ -1,11 +1,15 @@
 import pytest
 
 from authserver.plugin import SIGNING, SOURCES
-from keys.policy import Denial
+from keys.policy import BUILT_IN, DEFAULT, Denial
+
+
+def policies(configuration):
+    return [signing.policy for signing in configuration.offered(SIGNING)]
 
 
 def denials(configuration):
-    return [signing.denial for signing in configuration.offered(SIGNING)]
+    return [policy.denial for policy in policies(configuration)]
 
 
 def zone(line=""):
@@ -57,3 +61,76 @@ def test_presigned_is_a_matter_of_the_source(load):
     text = "example.org {{\nfile db.example.org {{\n{}\n}}\n}}\n"
     found = [load(text.format(line)).offered(SOURCES)[0].presigned for line in ("", "presigned warn", "presigned hold")]
     assert found == ["warn", "warn", "hold"]
+
+
+@pytest.fixture
+def policy_file(tmp_path):
+    """Write the file of policies that `policies` names."""
+    path = tmp_path / "policies.yaml"
+
+    def write(text):
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_without_a_policy_it_is_the_default(load):
+    assert policies(load(zone())) == [DEFAULT]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_comes_with_the_product_needs_no_file(load, name):
+    assert policies(load(zone(f"policy {name}"))) == [BUILT_IN[name]]
+
+
+def test_a_policy_is_found_in_the_file_below_the_root(load, policy_file):
+    path = policy_file("""
+stores: {hsm: {kind: pkcs11, module: /m.so, token: t}, other: {kind: pkcs11, module: /m.so, token: o}}
+policies: {corp: {store: hsm, refresh: 6d}}
+""")
+    (signing,) = load(
+        f"example.org {{\nroot {path.parent}\nfile db.example.org\n"
+        "dnssec {\npolicies policies.yaml\npolicy corp\n}\n}\n"
+    ).offered(SIGNING)
+    assert (signing.policy.name, signing.policy.refresh) == ("corp", 6 * 86400)
+    assert [(store.name, store.token) for store in signing.stores] == [("hsm", "t")]
+
+
+def test_denial_of_the_corefile_overrides_that_of_the_policy(load, policy_file):
+    path = policy_file("policies: {corp: {denial: {kind: nsec3, opt-out: true}, refresh: 6d}}")
+    said = load(zone(f"policies {path}\npolicy corp")), load(zone(f"policies {path}\npolicy corp\ndenial compact"))
+    assert [denials(configuration) for configuration in said] == [[Denial("nsec3", opt_out=True)], [Denial("compact")]]
+    assert policies(said[1])[0].refresh == 6 * 86400
+
+
+def test_an_unknown_policy_is_an_error_with_the_nearest_one(errors, policy_file):
+    path = policy_file("policies: {corp: {}}")
+    assert errors(zone(f"policies {path}\npolicy crop")) == [
+        (
+            "Corefile:5: dnssec: policy: 'crop' is unknown; did you mean 'corp'?; "
+            "accepted: default, corporate, nsec3, insecure, corp"
+        )
+    ]
+
+
+def test_a_file_is_read_once_and_everything_wrong_with_it_told_once(errors, policy_file):
+    path = policy_file("policies:\n  corp: {refresch: 3d,\n    cds: alway}\n")
+    text = f"{{\nfile db\ndnssec {{\npolicies {path}\npolicy nobody\n}}\n}}\n"
+    found = errors(f"a.example {text}b.example {text}c.example {{\nno-such-plugin\n}}\n")
+    assert [error.split(";")[0] for error in found] == [
+        "Corefile:16: unknown directive 'no-such-plugin'",
+        f"{path}:2:10: policy corp: 'refresch' is unknown",
+        f"{path}:3:10: policy corp: cds: 'alway' is unknown",
+    ]
+
+
+def test_a_file_that_is_not_there_is_an_error(errors, tmp_path):
+    path = tmp_path / "none.yaml"
+    assert errors(zone(f"policies {path}\npolicy corp")) == [f"{path}: can't be read: No such file or directory"]
+
+
+def test_warnings_of_the_file_are_shown(load, policy_file):
+    path = policy_file("policies: {corp: {denial: {kind: nsec3, iterations: 5}}}")
+    warnings = [str(warning) for warning in load(zone(f"policies {path}\npolicy corp")).warnings]
+    assert f"{path}:1:53: policy corp: denial: iterations 5: more work for everybody" in " ".join(warnings)

@@ -39,9 +39,9 @@ def watch(tmp_path, running):
     """Run a Corefile's watch through edits; how often it asked for a reload after each."""
     path = tmp_path / "Corefile"
 
-    def watch(edits, *, succeeds=True):
+    def watch(edits, *, succeeds=True, first="whoami\n"):
         path.write_text(". {\nreload 2s\nimport part\n}\n")
-        (tmp_path / "part").write_text("whoami\n")
+        (tmp_path / "part").write_text(first)
         configuration = chain.load(path, {})
         (hook,) = [hook for name, hook in configuration.blocks[0].start_hooks if name == "reload"]
         hook.__self__.times = ReloadTimes(0.01, 0)
@@ -80,3 +80,10 @@ def test_a_broken_file_is_tried_once_and_a_mended_one_again(watch):
 
 def test_the_watch_ends_with_its_configuration():
     assert plugin.Watch(plugin.DEFAULT, None).name == ""
+
+
+def test_a_change_of_a_file_of_policies_reloads(watch, tmp_path):
+    text = f"file db\ndnssec {{\npolicies {tmp_path}/policies.yaml\npolicy corp\n}}\n"
+    (tmp_path / "policies.yaml").write_text("policies: {corp: {refresh: 6d}}")
+    edits = [("part", text), ("policies.yaml", "policies: {corp: {refresh: 7d}}")]
+    assert watch(edits, first=text) == [0, 1]
