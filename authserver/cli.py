@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -120,11 +121,15 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
     from authserver.control import ControlError
     from authserver.errors import StateError
     from authserver.facts import StoredFacts, import_offline
+    from authserver.rolling import DEEDS, carry_out
     from authserver.state import State
     from keys.errors import KeysError
 
     now = int(time.time())
     try:
+        if command in DEEDS:
+            with State.open(directory, _passphrase(None)) as state:
+                return carry_out(command, state, arguments, now)
         if command == "key.import":
             with State.open(directory, _passphrase(None)) as state:
                 return import_offline(state, str(arguments["zone"]), arguments["files"], now)
@@ -140,7 +145,7 @@ def _facts(command: str, show: Callable[[Any], None]) -> Callable[[Options], int
     def run(options: Options) -> int:
         from authserver.control import ControlError
 
-        arguments = {name: getattr(options, name) for name in ("zone", "view", "files") if hasattr(options, name)}
+        arguments = {name: getattr(options, name) for name in ARGUMENTS if hasattr(options, name)}
         if "files" in arguments:
             arguments["files"] = [str(Path(file).absolute()) for file in arguments["files"]]
         try:
@@ -213,10 +218,45 @@ def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
 def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}")
-        print(f"; made {_time(key['created_at'])}, first served {_time(key['first_served_at'])}")
+        print(f"; made {_time(key['created_at'])}, at work since {_time(key['active_at'])}")
         for kind, now in key["states"].items():
             print(f"; {kind}: {now['state']} since {_time(now['since'])}")
         print(key["dnskey"])
+
+
+def _show_why(why: Mapping[str, Any]) -> None:
+    print(f"{why['zone']}: policy {why['policy']}, looked at again {_time(why['next_look_at'])}")
+    for wait in why["waits"]:
+        what = f"{wait['record']} is {wait['state']}, to be {wait['to']}" if wait["record"] else "stays"
+        until = f", {_time(wait['until'])}" if wait["until"] else ""
+        print(f"{wait['role']} {wait['tag']}: {what}: {wait['reason']}{until}")
+        for rule in wait["rules"]:
+            print(f"\t{rule}")
+    parent = why.get("parent")
+    if parent:
+        believed = "validated" if parent["validated"] else "not validated"
+        print(f"parent {parent['parent']}: looked at {_time(parent['looked_at'])}, {believed}")
+        print("\tits DS:", "; ".join(parent["ds"]) or "none")
+        for trouble in parent["trouble"]:
+            print(f"\t{trouble}")
+    print(*why["to_do"], sep="\n", end="\n" if why["to_do"] else "")
+
+
+def _show_plan(plan: Mapping[str, Any]) -> None:
+    for event in plan["events"]:
+        key = event["tag"] if event["tag"] is not None else f"(number {event['number']})"
+        print(f"{_time(event['at'])}\t{event['role']} {key}\t{event['what']}\t{event['reason']}")
+    print(f"; until {_time(plan['until'])}, policy {plan['policy']}; {plan['assumed']}")
+
+
+def _show_picture(picture: Mapping[str, Any]) -> None:
+    sys.stdout.write(picture["svg"])
+
+
+def _show_deed(keys: Sequence[Mapping[str, Any]]) -> None:
+    for key in keys:
+        states = " ".join(f"{kind}={state}" for kind, state in key["states"].items())
+        print(f"{key['zone']}\t{key['tag']}\t{key['role']}\tto be {key['goal']}\t{states}")
 
 
 def _show_ds(records: Sequence[Mapping[str, Any]]) -> None:
@@ -263,6 +303,9 @@ def _usage(message: str) -> int:
 
 
 # -------------------------------------------------------------------- the parser
+
+ARGUMENTS: Final = ("zone", "view", "files", "seconds", "parent_delay", "role", "tag")
+"""Options that commands hand on to whoever has the facts."""
 
 EXAMPLES: Final = """\
 examples:
@@ -384,6 +427,45 @@ def _add_key(commands: Any) -> None:
         "files", nargs="+", metavar="FILE", help="K*.key or K*.private; the other one is found beside it"
     )
     _finish(taken, _facts("key.import", _show_keys))
+    _add_rolling(inner)
+
+
+def _add_rolling(inner: Any) -> None:
+    """What tells of rollovers, and takes a hand in them."""
+    why = inner.add_parser("why", help="what a zone's keys wait for, and what you can do")
+    plan = inner.add_parser("plan", help="everything that will happen to a zone's keys, with its reason")
+    plan.add_argument("--until", type=_duration, dest="seconds", metavar="DURATION", help="how far: 90d, 2y (1y)")
+    plan.add_argument("--parent-delay", type=_duration, metavar="DURATION", help="how long the parent takes (1h)")
+    picture = inner.add_parser("timeline", help="a picture (SVG) of what a zone's keys were, are and will be")
+    picture.add_argument("--until", type=_duration, dest="seconds", metavar="DURATION", help="how far ahead (1y)")
+    roll = inner.add_parser("roll", help="replace keys now: all of a zone, or those of --role or --tag")
+    roll.add_argument("--role", choices=("csk", "ksk", "zsk"))
+    abort = inner.add_parser("abort", help="take back a roll: the key of --tag gives way to the one it was to replace")
+    for one in (roll, abort):
+        one.add_argument("--tag", type=int, required=one is abort, help="the key's tag")
+    confirm = inner.add_parser("confirm", help="say that the parent has done what was asked, at all its servers")
+    commands: Sequence[tuple[argparse.ArgumentParser, str, Callable[[Any], None]]] = (
+        (why, "key.why", _show_why),
+        (plan, "key.plan", _show_plan),
+        (picture, "key.timeline", _show_picture),
+        (roll, "key.roll", _show_deed),
+        (abort, "key.abort", _show_deed),
+        (confirm, "key.confirm", _show_deed),
+    )
+    for parser, command, show in commands:
+        _add_zone_argument(parser)
+        _finish(parser, _facts(command, show))
+
+
+_LENGTHS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+
+
+def _duration(text: str) -> int:
+    """`90d`, `2y`, `1h30m` in seconds."""
+    spans = re.findall(r"(\d{1,6})([smhdwy])", text)
+    if not spans or "".join(number + unit for number, unit in spans) != text:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 12h, 90d or 2y")
+    return sum(int(number) * _LENGTHS[unit] for number, unit in spans)
 
 
 def _add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:

@@ -14,8 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from authserver import rolling
 from authserver.control import Command, ControlError
-from authserver.publisher import Zone, ZoneKey
+from authserver.listeners import shown
+from authserver.parent import ParentStatus
+from authserver.publisher import Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.telemetry import ZoneFacts
 from engine import EngineError, SignedVersion, Version, name_from_text, name_to_text, rdata_to_text
@@ -63,6 +66,7 @@ class LiveFacts:
             "key.ds": self.key_ds,
             "key.import": self.key_import,
             "status": self.status,
+            **{name: self._rolling(name) for name in (*rolling.LOOKS, *rolling.DEEDS)},
         }
 
     async def status(self, _: Arguments) -> Facts:
@@ -173,6 +177,21 @@ class LiveFacts:
         self._server.look_again(zone)
         return [key_facts(key) for key in keys]
 
+    def _rolling(self, name: str) -> Command:
+        async def run(arguments: Arguments) -> Any:
+            server = self._server
+            done = await asyncio.to_thread(rolling.carry_out, name, server.state, arguments, server.clock.now())
+            key = rolling.named(arguments)
+            zone = server.pipeline.zones.get(key)
+            if name in rolling.DEEDS and zone is not None:
+                server.pipeline.submit([Work(zone)])
+                server.parents.look_soon(key)
+            elif name == "key.why" and zone is not None:
+                done["parent"] = parent_facts(server.parents.status(key))
+            return done
+
+        return run
+
     def _zone(self, arguments: Arguments) -> Zone:
         key = _named(arguments.get("zone"), arguments.get("view"))
         zone = self._server.pipeline.zones.get(key)
@@ -208,6 +227,21 @@ def zone_facts(zone: Zone) -> Facts:
     }
 
 
+def parent_facts(status: ParentStatus | None) -> Facts | None:
+    """What the last look at a parent gave."""
+    if status is None:
+        return None
+    return {
+        "parent": status.parent,
+        "looked_at": status.looked_at,
+        "servers": [shown(server) for server in status.servers],
+        "validated": status.is_validated,
+        "ds": [rdata_to_text(DS, rdata) for rdata in status.present],
+        "foreign_ds": [rdata_to_text(DS, rdata) for rdata in status.foreign],
+        "trouble": [f"{server}: {reason}" if server else reason for server, reason in status.trouble],
+    }
+
+
 def metric_facts(zones: Iterable[Zone]) -> list[ZoneFacts]:
     """What metrics tell about zones."""
     return [_metric_facts(zone) for zone in list(zones)]
@@ -230,19 +264,22 @@ def _metric_facts(zone: Zone) -> ZoneFacts:
 
 def key_facts(key: Key) -> Facts:
     """One key."""
-    role = "csk" if key.is_ksk and key.is_zsk else "ksk" if key.is_ksk else "zsk"
     return {
         "zone": name_to_text(key.origin),
         "view": key.view,
         "id": key.id,
         "tag": key.tag,
         "algorithm": key.algorithm,
-        "role": role,
+        "role": key.role,
         "goal": str(key.goal),
         "provenance": str(key.provenance),
         "states": {str(kind): {"state": str(now.state), "since": now.since} for kind, now in key.states.items()},
         "created_at": key.created_at,
-        "first_served_at": key.active_at,
+        "active_at": key.active_at,
+        "retire_at": key.retire_at,
+        "predecessor": key.predecessor,
+        "successor": key.successor,
+        "seen_at_parent": key.sighting.is_present if key.sighting is not None else None,
         "dnskey": f"{name_to_text(key.origin)} {DEFAULT.dnskey_ttl} IN DNSKEY {rdata_to_text(DNSKEY, key.dnskey)}",
     }
 
@@ -266,6 +303,8 @@ class StoredFacts:
             "key.list": lambda given: _keys(self._state, given.get("zone")),
             "key.ds": lambda given: _ds(self._state, str(given.get("zone")), self._now),
         }
+        if command in rolling.LOOKS:
+            return rolling.carry_out(command, self._state, arguments, self._now)
         if command not in answers:
             raise ControlError(f"no server runs on {self._state.directory}, and this needs one")
         return answers[command](arguments)
@@ -371,7 +410,8 @@ def _ds(state: State, zone: str, now: int) -> list[Facts]:
     named = _named(zone, None)
     with state.reader() as tx:
         keys = store.load(tx, *named)
-        moment = not_before(keys, DEFAULT, served_ttls(tx, *named, keys, now))
+        policy = store.policy_of(tx, *named)
+        moment = not_before(keys, policy, served_ttls(tx, *named, keys, now))
     anchors = [key for key in keys if key.is_ksk and key.goal is Goal.PRESENT]
     if not anchors:
         raise ControlError(f"{named}: no key; it was never served with dnssec")
@@ -380,11 +420,12 @@ def _ds(state: State, zone: str, now: int) -> list[Facts]:
         {
             "zone": name,
             "tag": key.tag,
-            "ds": f"{name} {DEFAULT.parent_ds_ttl} IN DS {rdata_to_text(DS, ds_rdata(key))}",
+            "ds": f"{name} {policy.parent_ds_ttl} IN DS {rdata_to_text(DS, ds_rdata(key, digest))}",
             "not_before": moment,
             "is_due": moment is not None and moment <= now,
         }
         for key in anchors
+        for digest in policy.digests
     ]
 
 

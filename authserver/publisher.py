@@ -25,7 +25,7 @@ from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, store
 from keys.errors import KeysError
-from keys.policy import DEFAULT, INSECURE, Policy
+from keys.policy import INSECURE, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState, Sighting
 from signer import plan as signing
@@ -350,7 +350,7 @@ class Publisher:
     def _waits_for_clock(self, tx: sqlite3.Connection, zone: Zone) -> bool:
         if not self._behind:
             return False
-        policy = _policy(zone, store.load(tx, *zone.key))
+        policy = _policy(tx, zone, store.load(tx, *zone.key))
         return policy is not None and is_too_far_behind(self._behind, policy)
 
     def _held_by_clock(self, work: Work, findings: tuple[Finding, ...], now: int) -> Outcome:
@@ -499,12 +499,14 @@ class Publisher:
 
     def _keys(self, tx: sqlite3.Connection, zone: Zone, now: int) -> _Keys:
         stored = store.load(tx, *zone.key)
-        policy = _policy(zone, stored)
+        policy = _policy(tx, zone, stored)
         if policy is None:
             return _Keys(None, [], None, False)
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
         progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
+        if not policy.is_insecure:
+            store.record_policy(tx, *zone.key, policy)
         zone.keys = tuple(progress.keys)
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
         if missing:
@@ -538,6 +540,7 @@ class Publisher:
                 if last is not None and history.had_other_content(tx, *key, last.serial, last.content_digest)
             }
             keys = {key: store.load(tx, *key) for key in by_key}
+            policies = {key: _policy(tx, zone, keys[key]) for key, zone in by_key.items()}
             known = [one for own in keys.values() for one in own]
             self.handles.update(custody.usable_signing_keys(tx, self.state.vault, known))
         pairs: dict[ZoneKey, dict[str, history.Image]] = {}
@@ -547,7 +550,7 @@ class Publisher:
         for key, pair in pairs.items():
             last = lasts[key]
             if last is not None and "content" in pair:
-                work = self._restored(by_key[key], pair, last, keys[key], now)
+                work = self._restored(by_key[key], pair, last, keys[key], policies[key], now)
                 if work is not None:
                     works.append(work)
         return works
@@ -558,12 +561,13 @@ class Publisher:
         pair: dict[str, history.Image],
         last: history.Published,
         keys: Sequence[Key],
+        policy: Policy | None,
         now: int,
     ) -> Work | None:
         try:
             version = Version.from_image(self.state.read_pack(pair["content"]))
             signatures = self.state.read_pack(pair["signatures"]) if "signatures" in pair else None
-            return self._serve_again(zone, version, signatures, last, keys, now)
+            return self._serve_again(zone, version, signatures, last, keys, policy, now)
         except (EngineError, KeysError, StateError, OSError, ValueError) as error:
             log.warning("%s: the last good version can't be restored: %s", zone.key, error)
             return None
@@ -575,9 +579,10 @@ class Publisher:
         signatures: bytes | None,
         last: history.Published,
         keys: Sequence[Key],
+        policy: Policy | None,
         now: int,
     ) -> Work | None:
-        policy = _policy(zone, keys) if not keys or any(map(signs, keys)) else None
+        policy = policy if not keys or any(map(signs, keys)) else None
         was_signed = _has_ours(version, keys)
         at = now
         if policy is not None and is_too_far_behind(self._behind, policy):
@@ -648,15 +653,26 @@ def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> i
     if all(one.served(now) == one for one in live.keys):
         return None
     marked = introduction.served(tx, live.keys, now)
-    step = next_step(marked, live.policy or INSECURE, served_ttls(tx, *key, marked, now), now)
+    policy = live.policy or _insecure(store.policy_of(tx, *key))
+    step = next_step(marked, policy, served_ttls(tx, *key, marked, now), now)
     return step.until if isinstance(step, Wait) else now
 
 
-def _policy(zone: Zone, keys: Sequence[Key]) -> Policy | None:
-    """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus."""
-    if zone.policy is not None or not keys:
+def _policy(tx: sqlite3.Connection, zone: Zone, keys: Sequence[Key]) -> Policy | None:
+    """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus.
+
+    What takes its signatures away keeps the times of the policy that made them.
+    """
+    if not keys or (zone.policy is not None and not zone.policy.is_insecure):
         return zone.policy
-    return DEFAULT if any(_has_ds(key) for key in keys) else INSECURE
+    before = store.policy_of(tx, *zone.key)
+    if zone.policy is None and any(_has_ds(key) for key in keys):
+        return before
+    return _insecure(before)
+
+
+def _insecure(policy: Policy) -> Policy:
+    return replace(policy, name=INSECURE.name, keys=())
 
 
 def _shown(moment: int) -> str:
@@ -666,7 +682,7 @@ def _shown(moment: int) -> str:
 def _still_signed(zone: Zone) -> Finding:
     reason = (
         "dnssec is not configured for it any more, but the parent may have its DS: it goes on being signed by the "
-        "default policy, or it would be bogus; configure dnssec again, taking signatures away is not in this version"
+        "policy it had, or it would be bogus; `policy insecure` of `dnssec` takes its signatures away"
     )
     return finding(zone.file or str(zone.key), STILL_SIGNED, reason)
 

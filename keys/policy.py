@@ -5,7 +5,8 @@ only `max_zone_ttl` is longer, as long as `refresh` allows. *Words* are the name
 for the fields: hyphens for underscores.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -210,3 +211,25 @@ CORPORATE: Final = Policy(
 )
 BUILT_IN: Final = MappingProxyType({policy.name: policy for policy in (DEFAULT, CORPORATE, NSEC3, INSECURE)})
 """The policies that need no file, by name."""
+
+
+# ------------------------------------------------------------------ kept with the keys
+
+
+def to_text(policy: Policy) -> str:
+    """All of a policy as JSON."""
+    facts = asdict(policy)
+    facts["denial"]["salt"] = policy.denial.salt.hex()
+    return json.dumps(facts, sort_keys=True)
+
+
+def from_text(text: str) -> Policy:
+    """What `to_text` made; facts that are not there, as an older version wrote it, have their defaults."""
+    facts = json.loads(text)
+    known = {field.name for field in fields(Policy)}
+    facts = {name: value for name, value in facts.items() if name in known}
+    denial = facts.pop("denial", {})
+    keys = tuple(KeySpec(**{**key, "role": Role(key["role"])}) for key in facts.pop("keys", ()))
+    digests = tuple(facts.pop("digests", DEFAULT.digests))
+    salt = bytes.fromhex(denial.pop("salt", ""))
+    return Policy(**facts, keys=keys, digests=digests, denial=Denial(**denial, salt=salt))

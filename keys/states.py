@@ -11,6 +11,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from keys.policy import Role
+
 
 class RecordState(StrEnum):
     """What caches may hold of a record."""
@@ -79,8 +81,10 @@ class Sighting(NamedTuple):
     def followed_by(self, later: "Sighting") -> "Sighting":
         """Both as one; a contrary sighting begins anew, but the TTL of what was there before still counts."""
         ttls = [ttl for ttl in (self.ttl, later.ttl) if ttl is not None]
-        since = self.since if self.is_present == later.is_present else later.since
-        return Sighting(later.is_present, since, max(self.until, later.until), max(ttls, default=None))
+        ttl = max(ttls, default=None)
+        if self.is_present != later.is_present:
+            return later._replace(ttl=ttl)
+        return Sighting(later.is_present, self.since, max(self.until, later.until), ttl)
 
 
 RSA: Final = frozenset({8, 10})
@@ -125,6 +129,11 @@ class Key:
     store: str = ""
     sighting: Sighting | None = None
     is_request_open: bool = False
+
+    @property
+    def role(self) -> Role:
+        """What it signs."""
+        return Role.CSK if self.is_ksk and self.is_zsk else Role.KSK if self.is_ksk else Role.ZSK
 
     def state(self, kind: RecordKind) -> RecordState:
         """The state of a record; HIDDEN for one that this key does not have."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+from keys.policy import DEFAULT, Policy, from_text, to_text
 from keys.states import ON_ITS_WAY, Goal, Key, Provenance, RecordKind, RecordState, Sighting, Standing
 
 SCHEMA: Final[tuple[str, ...]] = (
@@ -67,6 +68,12 @@ ROLLOVER_SCHEMA: Final[tuple[str, ...]] = (
     "ALTER TABLE keys ADD COLUMN seen_ttl INTEGER",
     "ALTER TABLE key_states ADD COLUMN served_at INTEGER",
     "UPDATE key_states SET served_at = (SELECT active_at FROM keys WHERE id = key_id)",
+    """CREATE TABLE zone_policy (
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        PRIMARY KEY (origin, view)
+    ) STRICT, WITHOUT ROWID""",
 )
 """What the tables above get for rollovers."""
 
@@ -203,7 +210,8 @@ def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
 
 def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
     """Delete a zone's keys, private parts included; only for zones gone longer than state is kept."""
-    tx.execute("DELETE FROM keys WHERE origin = ? AND view = ?", (origin.lower(), view))
+    for table in ("keys", "zone_policy"):
+        tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (origin.lower(), view))  # noqa: S608 (two names)
 
 
 def last_event(tx: Transaction) -> int | None:
@@ -297,3 +305,19 @@ def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
         is_request_open=bool(row[17]),
         sighting=None if row[18] is None else Sighting(bool(row[18]), *row[19:22]),
     )
+
+
+def record_policy(tx: Transaction, origin: bytes, view: str, policy: Policy) -> None:
+    """Note by which policy a zone's keys live, for those who look while no server runs, or when it has none."""
+    facts = to_text(policy)
+    tx.execute(
+        "INSERT INTO zone_policy (origin, view, facts) VALUES (?1, ?2, ?3) ON CONFLICT (origin, view) DO UPDATE "
+        "SET facts = ?3 WHERE facts <> ?3",
+        (origin.lower(), view, facts),
+    )
+
+
+def policy_of(tx: Transaction, origin: bytes, view: str = "") -> Policy:
+    """The policy that a zone's keys lived by last; the default one where none was noted."""
+    row = tx.execute("SELECT facts FROM zone_policy WHERE origin = ? AND view = ?", (origin.lower(), view)).fetchone()
+    return DEFAULT if row is None else from_text(str(row[0]))

@@ -1,0 +1,230 @@
+"""Rollovers for people: why a zone's keys wait, what comes, and the deeds that change it, of one state.
+
+Everything is told from the state alone, so that it is the same with and without a running server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from authserver.control import ControlError
+from authserver.publisher import ZoneKey
+from authserver.state import State
+from authserver.timeline import timeline
+from engine import EngineError, name_from_text, name_to_text, rdata_to_text
+from keys import introduction, store
+from keys.ds import ds_rdatas
+from keys.errors import KeysError
+from keys.forecast import PARENT_DELAY, Event, forecast
+from keys.policy import Policy, duration_text
+from keys.rollover import Blocked, Creation, Move, NewGoal, ServedTTLs, Wait, next_step
+from keys.states import IN_ZONE, ON_ITS_WAY, Key, RecordKind, Sighting
+from signer.ttls import served_ttls
+
+Facts = dict[str, Any]
+Arguments = Mapping[str, Any]
+
+DS: Final = 43
+DAY: Final = 86400
+LONGEST_PLAN: Final = 20 * 366 * DAY
+SEEN_BY_HAND: Final = 2**40
+"""What an operator says of the parent holds until something else is seen."""
+
+LOOKS: Final = ("key.why", "key.plan", "key.timeline")
+DEEDS: Final = ("key.roll", "key.abort", "key.confirm")
+
+
+def carry_out(command: str, state: State, arguments: Arguments, now: int) -> Any:
+    """The facts that a command gives. Raises ControlError."""
+    commands: Mapping[str, Callable[[State, ZoneKey, Arguments, int], Any]] = {
+        "key.why": _why,
+        "key.plan": _plan,
+        "key.timeline": _timeline,
+        "key.roll": _roll,
+        "key.abort": _abort,
+        "key.confirm": _confirm,
+    }
+    return commands[command](state, named(arguments), arguments, now)
+
+
+def named(arguments: Arguments) -> ZoneKey:
+    """The zone that the arguments name. Raises ControlError."""
+    zone, view = arguments.get("zone"), arguments.get("view")
+    if not isinstance(zone, str) or not zone:
+        raise ControlError("a zone has to be named")
+    try:
+        return ZoneKey(name_from_text(zone).lower(), view if isinstance(view, str) else "")
+    except EngineError as error:
+        raise ControlError(f"{zone!r} is no zone's name: {error}") from error
+
+
+# ------------------------------------------------------------------ what is, and what comes
+
+
+def _load(state: State, zone: ZoneKey, now: int) -> tuple[list[Key], Policy, ServedTTLs]:
+    with state.reader() as tx:
+        keys = store.load(tx, *zone)
+        policy = store.policy_of(tx, *zone)
+        ttls = served_ttls(tx, *zone, keys, now)
+    if not keys:
+        raise ControlError(f"{zone}: no key; it was never served with dnssec")
+    return keys, policy, ttls
+
+
+def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
+    keys, policy, ttls = _load(state, zone, now)
+    step = next_step(keys, policy, ttls, now)
+    waits = step.blocked if isinstance(step, Wait) else ()
+    return {
+        "zone": name_to_text(zone.origin),
+        "view": zone.view,
+        "policy": policy.name,
+        "next_look_at": step.until if isinstance(step, Wait) else now,
+        "due": None if isinstance(step, Wait) else _said(step),
+        "waits": [_blocked_facts(one) for one in waits],
+        "to_do": _to_do(zone, keys, policy),
+    }
+
+
+def _blocked_facts(one: Blocked) -> Facts:
+    return {
+        "tag": one.key.tag,
+        "role": one.key.role,
+        "record": one.kind and str(one.kind),
+        "state": one.kind and str(one.key.state(one.kind)),
+        "to": one.to and str(one.to),
+        "reason": one.reason,
+        "until": one.until,
+        "rules": list(one.rules),
+    }
+
+
+def _to_do(zone: ZoneKey, keys: Sequence[Key], policy: Policy) -> list[str]:
+    """What only somebody else can do, and how; exact, so that it can be copied."""
+    asking = [key for key in keys if key.state(RecordKind.DS) in ON_ITS_WAY]
+    late = [key for key in asking if not _is_as_asked(key)]
+    if not late:
+        return []
+    name = name_to_text(zone.origin)
+    wanted = ds_rdatas((key for key in keys if key.wants_ds), policy.digests)
+    records = [f"{name} {policy.parent_ds_ttl} IN DS {rdata_to_text(DS, rdata)}" for rdata in wanted]
+    have = "the parent is to have exactly these DS records:" if records else "the parent is to have no DS record"
+    confirm = f"it is looked for where `parent` says how; or tell it: zonewright key confirm {name}"
+    return [have, *records, confirm]
+
+
+def _is_as_asked(key: Key) -> bool:
+    return key.sighting is not None and key.sighting.is_present == (key.state(RecordKind.DS) in IN_ZONE)
+
+
+def _plan(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
+    keys, policy, ttls = _load(state, zone, now)
+    until = now + min(int(arguments.get("seconds") or 365 * DAY), LONGEST_PLAN)
+    delay = arguments.get("parent_delay")
+    parent_delay = PARENT_DELAY if delay is None else int(delay)
+    events = forecast(keys, policy, ttls, now, until, parent_delay)
+    return {
+        "zone": name_to_text(zone.origin),
+        "view": zone.view,
+        "policy": policy.name,
+        "until": until,
+        "assumed": f"policy and TTLs stay, the parent does what is asked after {duration_text(parent_delay)}",
+        "events": [_event_facts(event, keys) for event in events],
+    }
+
+
+def _event_facts(event: Event, known: Sequence[Key]) -> Facts:
+    is_known = any(key.id == event.key.id for key in known)
+    return {
+        "at": event.at,
+        "tag": event.key.tag if is_known else None,
+        "role": event.key.role,
+        "number": event.key.generation,
+        "what": _said(event.step),
+        "reason": event.step.reason,
+    }
+
+
+def _said(step: object) -> str:
+    match step:
+        case Move():
+            return f"{step.kind} {step.state}"
+        case Creation():
+            return f"a new {step.spec.role}"
+        case NewGoal():
+            return f"to be {step.goal}"
+    return "removed"
+
+
+def _timeline(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
+    keys, policy, ttls = _load(state, zone, now)
+    until = now + min(int(arguments.get("seconds") or 365 * DAY), LONGEST_PLAN)
+    with state.reader() as tx:
+        past = {key.id: store.history(tx, key.id) for key in keys}
+    events = forecast(keys, policy, ttls, now, until)
+    return {"svg": timeline(name_to_text(zone.origin), keys, past, events, now, until)}
+
+
+# ------------------------------------------------------------------ deeds
+
+
+def _roll(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[Facts]:
+    """Let the work of a key end now, or at a moment; without a tag, that of every key that has no successor."""
+    at = int(arguments.get("at") or now)
+    with state.transaction(now) as tx:
+        keys = store.load(tx, *zone)
+        chosen = [key for key in keys if key.successor is None and key.goal == "present"]
+        if arguments.get("tag") is not None:
+            chosen = [_of_tag(zone, chosen, arguments["tag"])]
+        if arguments.get("role"):
+            chosen = [key for key in chosen if key.role == arguments["role"]]
+        if not chosen:
+            raise ControlError(f"{zone}: no such key to roll; `zonewright key list {zone}` shows those there are")
+        rolled = [introduction.roll(tx, key, at, "by an operator", now) for key in chosen]
+    return [_key_facts(key) for key in rolled]
+
+
+def _abort(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[Facts]:
+    """Take back the roll to a key."""
+    try:
+        with state.transaction(now) as tx:
+            keys = store.load(tx, *zone)
+            key = _of_tag(zone, keys, arguments.get("tag"))
+            after = introduction.abort(tx, keys, key, store.policy_of(tx, *zone), now)
+    except KeysError as error:
+        raise ControlError(str(error)) from error
+    return [_key_facts(key) for key in after]
+
+
+def _confirm(state: State, zone: ZoneKey, _: Arguments, now: int) -> list[Facts]:
+    """An operator says that the parent has done what was asked of it, at all its servers."""
+    with state.transaction(now) as tx:
+        keys = store.load(tx, *zone)
+        asking = [key for key in keys if key.state(RecordKind.DS) in ON_ITS_WAY]
+        if not asking:
+            raise ControlError(f"{zone}: nothing is asked of the parent")
+        for key in asking:
+            is_present = key.state(RecordKind.DS) in IN_ZONE
+            introduction.sighted(tx, key, Sighting(is_present, now, now + SEEN_BY_HAND))
+        return [_key_facts(key) for key in store.load(tx, *zone)]
+
+
+def _of_tag(zone: ZoneKey, keys: Sequence[Key], tag: object) -> Key:
+    found = [key for key in keys if key.tag == tag]
+    if not found:
+        raise ControlError(
+            f"{zone}: no key of tag {tag} there; it has {', '.join(str(key.tag) for key in keys) or 'none'}"
+        )
+    return found[0]
+
+
+def _key_facts(key: Key) -> Facts:
+    return {
+        "zone": name_to_text(key.origin),
+        "tag": key.tag,
+        "role": key.role,
+        "goal": str(key.goal),
+        "retire_at": key.retire_at,
+        "states": {str(kind): str(one.state) for kind, one in key.states.items()},
+    }
