@@ -22,7 +22,7 @@ from engine import EngineError, SignedVersion, Version, name_from_text, name_to_
 from keys import custody, introduction, store
 from keys.ds import ds_rdata
 from keys.errors import KeysError
-from keys.policy import DEFAULT
+from keys.policy import DEFAULT, Policy
 from keys.rollover import not_before
 from keys.states import Goal, Key
 from signer import plan as signing
@@ -160,7 +160,9 @@ class LiveFacts:
     async def key_ds(self, arguments: Arguments) -> list[Facts]:
         """The DS records of a zone's keys."""
         now = self._server.clock.now()
-        return await asyncio.to_thread(_ds, self._server.state, str(arguments.get("zone")), now)
+        zone = self._server.pipeline.zones.get(_named(arguments.get("zone"), None))
+        policy = zone.policy if zone is not None and zone.policy is not None else DEFAULT
+        return await asyncio.to_thread(_ds, self._server.state, str(arguments.get("zone")), policy, now)
 
     async def key_import(self, arguments: Arguments) -> list[Facts]:
         """Take over keys of BIND's files."""
@@ -199,6 +201,7 @@ def zone_facts(zone: Zone) -> Facts:
         "signatures": signed.slots if signed is not None else 0,
         "signatures_made": signed.slots_made if signed is not None else 0,
         "earliest_expiration": signed.earliest_expiration if signed is not None else None,
+        "policy": _policy_name(zone),
         "frozen": zone.is_frozen,
         "file": zone.file,
         "commit": live.provenance.commit if live is not None and live.provenance is not None else None,
@@ -206,6 +209,13 @@ def zone_facts(zone: Zone) -> Facts:
         "published_at": live.published_at if live is not None else None,
         "held": [str(found) for found in zone.findings if found.severity == "error"],
     }
+
+
+def _policy_name(zone: Zone) -> str | None:
+    """The policy that signs what serves, or is to sign what will."""
+    live = zone.live.policy if zone.live is not None else None
+    policy = live or zone.policy
+    return policy.name if policy is not None else None
 
 
 def metric_facts(zones: Iterable[Zone]) -> list[ZoneFacts]:
@@ -264,7 +274,7 @@ class StoredFacts:
             "zone.show": self.zone_show,
             "zone.dump": self.zone_dump,
             "key.list": lambda given: _keys(self._state, given.get("zone")),
-            "key.ds": lambda given: _ds(self._state, str(given.get("zone")), self._now),
+            "key.ds": lambda given: _ds(self._state, str(given.get("zone")), DEFAULT, self._now),
         }
         if command not in answers:
             raise ControlError(f"no server runs on {self._state.directory}, and this needs one")
@@ -367,11 +377,11 @@ def _keys(state: State, zone: object) -> list[Facts]:
     return [key_facts(key) for key in found]
 
 
-def _ds(state: State, zone: str, now: int) -> list[Facts]:
+def _ds(state: State, zone: str, policy: Policy, now: int) -> list[Facts]:
     named = _named(zone, None)
     with state.reader() as tx:
         keys = store.load(tx, *named)
-        moment = not_before(keys, DEFAULT, served_ttls(tx, *named, keys, now))
+        moment = not_before(keys, policy, served_ttls(tx, *named, keys, now))
     anchors = [key for key in keys if key.is_ksk and key.goal is Goal.PRESENT]
     if not anchors:
         raise ControlError(f"{named}: no key; it was never served with dnssec")
@@ -380,11 +390,12 @@ def _ds(state: State, zone: str, now: int) -> list[Facts]:
         {
             "zone": name,
             "tag": key.tag,
-            "ds": f"{name} {DEFAULT.parent_ds_ttl} IN DS {rdata_to_text(DS, ds_rdata(key))}",
+            "ds": f"{name} {policy.parent_ds_ttl} IN DS {rdata_to_text(DS, ds_rdata(key, digest))}",
             "not_before": moment,
             "is_due": moment is not None and moment <= now,
         }
         for key in anchors
+        for digest in policy.digests
     ]
 
 
