@@ -142,8 +142,8 @@ def test_a_store_is_the_same_in_every_file(load, errors, tmp_path):
         (tmp_path / f"{name}.yaml").write_text(stores + "policies: {corp: {store: hsm}}\n")
 
     def blocks(*names):
-        body = f"file db\ndnssec {{\npolicies {tmp_path}/{{}}.yaml\npolicy corp\n}}\n"
-        return "".join(f"{name}.example {{\n{body.format(name)}}}\n" for name in names)
+        body = f"file db\ndnssec {{\npolicies {tmp_path}/NAME.yaml\npolicy corp\n}}\n"
+        return "".join(f"{name}.example {{\n{body.replace('NAME', name)}}}\n" for name in names)
 
     assert len(load(blocks("a", "b")).offered(SIGNING)) == 2
     assert errors(blocks("a", "c")) == [
