@@ -1,4 +1,4 @@
-"""The command line: `zonewright serve`, `check`, `zone …`, `key …`, `status`; what they take, print and end with.
+"""The command line: `zonewright serve`, `check`, `zone …`, `key …`, `policy …`, `status`; how they take, print and end.
 
 Exit status: 0 good, 1 findings or failure, 2 usage; of `serve`, 1 is configuration, 2 a port or the state in use.
 Everything heavy is imported by the command that needs it, so that `--help` is quick.
@@ -183,6 +183,61 @@ def _dump(options: Options) -> int:
     return GOOD
 
 
+# -------------------------------------------------------------------- policies
+
+
+def _policies(show: Callable[[Options, Mapping[str, Any]], int]) -> Callable[[Options], int]:
+    """A command about the policies that come with the product and those of a file."""
+
+    def run(options: Options) -> int:
+        from keys import policyfile
+        from keys.errors import PolicyFileError
+        from keys.policy import BUILT_IN
+
+        try:
+            found = policyfile.read(options.file).policies if options.file is not None else {}
+        except PolicyFileError as error:
+            for fault in error.faults:
+                print(fault, file=sys.stderr)
+            return FAILED
+        return show(options, {**BUILT_IN, **found})
+
+    return run
+
+
+def _list_policies(options: Options, policies: Mapping[str, Any]) -> int:
+    from keys.policywords import to_words
+
+    if options.json:
+        _print_json([{"policy": name, **to_words(policy)} for name, policy in policies.items()])
+        return GOOD
+    for name, policy in policies.items():
+        keys = ", ".join(_key_of_policy(key) for key in to_words(policy).get("keys", ())) or "no keys"
+        print(f"{name}\t{keys}\t{policy.denial.kind}\tserial {policy.serial}")
+    return GOOD
+
+
+def _key_of_policy(key: Mapping[str, Any]) -> str:
+    lifetime = "" if key["lifetime"] == "unlimited" else f" for {key['lifetime']}"
+    return f"{key['role']} {key['algorithm']}{lifetime}"
+
+
+def _show_policy(options: Options, policies: Mapping[str, Any]) -> int:
+    import yaml
+
+    from keys.policywords import nearest, to_words
+
+    if options.name not in policies:
+        known = ", ".join(policies)
+        return _failed(f"policy '{options.name}' is unknown{nearest(options.name, policies)}; there are {known}")
+    words = to_words(policies[options.name])
+    if options.json:
+        _print_json({"policy": options.name, **words})
+    else:
+        yaml.safe_dump({"policies": {options.name: words}}, sys.stdout, sort_keys=False)
+    return GOOD
+
+
 # -------------------------------------------------------------------- what people read
 
 
@@ -191,7 +246,8 @@ def _show_zones(zones: Sequence[Mapping[str, Any]]) -> None:
         marks = [mark for mark in ("signed", "sealed", "frozen") if zone.get(mark)]
         commit = f" {zone['commit'][:12]}" if zone.get("commit") else ""
         name = zone["zone"] + (f" ({zone['view']})" if zone["view"] else "")
-        print(f"{name}\t{zone['status']}\t{_or_dash(zone['serial'])}\t{','.join(marks) or '-'}\t{zone['file']}{commit}")
+        facts = [name, zone["status"], _or_dash(zone["serial"]), ",".join(marks) or "-", _or_dash(zone.get("policy"))]
+        print("\t".join([*facts, f"{zone['file']}{commit}"]))
         for reason in zone["held"]:
             print(f"\t{reason}")
 
@@ -344,6 +400,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_zone(commands)
     _add_key(commands)
+    _add_policy(commands)
     status = commands.add_parser("status", help="what a running server does, its sources, and what is due")
     _finish(status, _facts("status", _show_status))
     return parser
@@ -466,6 +523,18 @@ def _duration(text: str) -> int:
     if not spans or "".join(number + unit for number, unit in spans) != text:
         raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 12h, 90d or 2y")
     return sum(int(number) * _LENGTHS[unit] for number, unit in spans)
+
+
+def _add_policy(commands: Any) -> None:
+    policy = commands.add_parser("policy", help="list and show policies of keys and signatures")
+    inner = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = inner.add_parser("list", help="those that come with the product, and those of a file")
+    show = inner.add_parser("show", help="one policy with every word, as a file says it")
+    show.add_argument("name", metavar="NAME")
+    for parser, run in ((listing, _list_policies), (show, _show_policy)):
+        parser.add_argument("--file", type=Path, help="a file of policies, as `policies` of dnssec names it")
+        parser.add_argument("--json", action="store_true", help="print facts as JSON")
+        parser.set_defaults(run=_policies(run))
 
 
 def _add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:

@@ -218,6 +218,7 @@ def zone_facts(zone: Zone) -> Facts:
         "signatures": signed.slots if signed is not None else 0,
         "signatures_made": signed.slots_made if signed is not None else 0,
         "earliest_expiration": signed.earliest_expiration if signed is not None else None,
+        "policy": _policy_name(zone),
         "frozen": zone.is_frozen,
         "file": zone.file,
         "commit": live.provenance.commit if live is not None and live.provenance is not None else None,
@@ -240,6 +241,13 @@ def parent_facts(status: ParentStatus | None) -> Facts | None:
         "foreign_ds": [rdata_to_text(DS, rdata) for rdata in status.foreign],
         "trouble": [f"{server}: {reason}" if server else reason for server, reason in status.trouble],
     }
+
+
+def _policy_name(zone: Zone) -> str | None:
+    """The policy that signs what serves, or is to sign what will."""
+    live = zone.live.policy if zone.live is not None else None
+    policy = live or zone.policy
+    return policy.name if policy is not None else None
 
 
 def metric_facts(zones: Iterable[Zone]) -> list[ZoneFacts]:

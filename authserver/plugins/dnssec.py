@@ -82,7 +82,18 @@ def _file(build: Build, line: Settings | None) -> policyfile.PolicyFile | None:
         build.findings.problems += map(_problem, found.faults)
         return None
     build.findings.warnings += map(_problem, found.warnings)
+    _compare_stores(build, line.place, found)
     return found
+
+
+def _compare_stores(build: Build, place: Place, file: policyfile.PolicyFile) -> None:
+    """A key is found again by the name of its store, whatever block and file its zone is in."""
+    for _, other in build.configuration.read_files.values():
+        stores = other.stores if isinstance(other, policyfile.PolicyFile) else {}
+        for name in sorted(stores.keys() & file.stores.keys()):
+            if stores[name] != file.stores[name]:
+                reason = f"policies: store '{name}' is another one in {other.file} than in {file.file}"
+                build.problem(place, reason)
 
 
 def _read(path: Path) -> policyfile.PolicyFile | PolicyFileError:

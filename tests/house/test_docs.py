@@ -100,7 +100,7 @@ def test_help_names_every_command_of_the_manual():
         assert re.search(rf"\b{command}\b", done.stdout), command
 
 
-@pytest.mark.parametrize("group", ["zone", "key"])
+@pytest.mark.parametrize("group", ["zone", "key", "policy"])
 def test_help_of_a_group_names_its_commands(group):
     done = zonewright(group, "--help")
     assert done.returncode == 0

@@ -1,14 +1,18 @@
 """Files of policies: what is read, and that everything that is wrong is told at once, with its place."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keys import policyfile
 from keys.errors import PolicyFileError
 from keys.policy import BUILT_IN, CORPORATE, NSEC3, Denial, KeySpec, Policy, Role, TokenStore
 from keys.policywords import ELSEWHERE, POLICY_WORDS, SCALARS, duration, to_words
+from keys.refusals import refusals
 
 DAY = 86400
 
@@ -413,3 +417,63 @@ def test_a_file_that_can_not_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PolicyFileError) as caught:
         policyfile.read(tmp_path / "none.yaml")
     assert str(caught.value) == f"{tmp_path / 'none.yaml'}: can't be read: No such file or directory"
+
+
+MARKS = [
+    *"{}[]:,&*-!|>?%@`#'\"\n\t ~",
+    "\x00",
+    "\ufeff",
+    "é",
+    "\n  ",
+    "\n    ",
+    ": ",
+    "- ",
+    "*a",
+    "&a ",
+    "!!int ",
+    "<<",
+]
+WORDS = [
+    "policies",
+    "stores",
+    "keys",
+    "role",
+    "csk",
+    "denial",
+    "kind",
+    "nsec3",
+    "salt",
+    "refresh",
+    "3d",
+    "default",
+    "extends",
+]
+PIECES = st.sampled_from([*MARKS, *WORDS])
+
+
+@given(st.lists(PIECES, max_size=40).map("".join) | st.binary(max_size=40))
+def test_no_text_breaks_the_reader(text: str | bytes) -> None:
+    with contextlib.suppress(PolicyFileError):
+        policyfile.parse(text, "p.yaml")
+
+
+VALUES = st.recursive(
+    st.sampled_from(["3d", "csk", "zsk", "x", "", "~", "13", "8", "2048", "nsec3", "true", "0", "corp", "hsm"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*POLICY_WORDS, "role", "algorithm", "bits", "kind", "salt", "x"]), inner, max_size=4
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["corp", "default", "a b"]), VALUES, max_size=3), VALUES)
+def test_no_structure_breaks_the_reader_and_what_it_takes_is_not_refused(policies: object, stores: object) -> None:
+    try:
+        found = policyfile.parse(yaml.safe_dump({"policies": policies, "stores": {"hsm": stores}}), "p.yaml")
+    except PolicyFileError as error:
+        assert all(fault.line and fault.column for fault in error.faults)  # noqa: PT017 (the places are the point)
+    else:
+        assert all(refusals(policy) == [] for policy in found.policies.values())

@@ -134,3 +134,18 @@ def test_warnings_of_the_file_are_shown(load, policy_file):
     path = policy_file("policies: {corp: {denial: {kind: nsec3, iterations: 5}}}")
     warnings = [str(warning) for warning in load(zone(f"policies {path}\npolicy corp")).warnings]
     assert f"{path}:1:53: policy corp: denial: iterations 5: more work for everybody" in " ".join(warnings)
+
+
+def test_a_store_is_the_same_in_every_file(load, errors, tmp_path):
+    for name, token in (("a", "t"), ("b", "t"), ("c", "other")):
+        stores = f"stores: {{hsm: {{kind: pkcs11, module: /m.so, token: {token}}}}}\n"
+        (tmp_path / f"{name}.yaml").write_text(stores + "policies: {corp: {store: hsm}}\n")
+
+    def blocks(*names):
+        body = f"file db\ndnssec {{\npolicies {tmp_path}/NAME.yaml\npolicy corp\n}}\n"
+        return "".join(f"{name}.example {{\n{body.replace('NAME', name)}}}\n" for name in names)
+
+    assert len(load(blocks("a", "b")).offered(SIGNING)) == 2
+    assert errors(blocks("a", "c")) == [
+        f"Corefile:11: dnssec: policies: store 'hsm' is another one in {tmp_path}/a.yaml than in {tmp_path}/c.yaml"
+    ]
