@@ -79,12 +79,16 @@ class ZoneHandler:
         runtime = self.configuration.runtime
         if zone is None or runtime is None:
             return await self.following.serve(query)
-        if query.qtype in TRANSFERS:
+        if query.qtype in TRANSFERS and not _is_soa_enough(query):
             # Nobody ahead allowed it: without `transfer` nobody may.
             return query.respond(dns.rcode.REFUSED)
         effects = engine_effects(self.block.effect)
-        response = Response(runtime.responder.answer_from(zone.slot, query.octets, query.transport, effects))
-        if response.rcode == dns.rcode.NXDOMAIN and any(query.is_below(origin) for origin in self.falls_through):
+        listener = query.listener if query.listener >= 0 else None
+        octets = runtime.responder.answer_from(zone.slot, query.octets, query.transport, effects, listener)
+        response = Response(octets)
+        # Where an alias was answered, the name asked exists.
+        is_missing = response.rcode == dns.rcode.NXDOMAIN and not response.answer_count
+        if is_missing and any(query.is_below(origin) for origin in self.falls_through):
             return await self.following.serve(query)
         return response
 
@@ -120,6 +124,11 @@ async def sealed_version(zone: ServedZone) -> SignedVersion | None:
     while (signed := zone.sealed_version) is None and time.monotonic() < deadline:  # noqa: ASYNC110 (a rare wait)
         await asyncio.sleep(SEAL_POLL_S)
     return signed
+
+
+def _is_soa_enough(query: Query) -> bool:
+    """IXFR by UDP is answered with the SOA alone, which sends the client to TCP (RFC 1995 section 2)."""
+    return query.qtype == dns.rdatatype.IXFR and query.transport == "udp"
 
 
 def _ancestors(name: bytes) -> Iterator[bytes]:

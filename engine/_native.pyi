@@ -382,11 +382,13 @@ class Block:
         zones: Sequence[tuple[bytes, ZoneSlot]],
         *,
         chained: bool = False,
+        guarded: bool = False,
         effects: Effects | None = None,
     ) -> Block:
         """`origins` are the block's keys, `zones` what its zone backends serve, shadowed ones left out. A query goes
         to the block with the longest matching origin of its listener, then to the block's longest matching zone;
-        none: REFUSED. `chained`: all its queries are declined to Python."""
+        none: REFUSED. `chained`: all its queries are declined to Python; `guarded`: which has to see them ahead of its
+        zones, so that no alias in another zone leads into these."""
 
 @final
 class QueryHead:
@@ -460,9 +462,15 @@ class Responder:
     ) -> bytes | Declined | None:
         """Answer octets that came by a stream: the response, a query for Python, or None to say nothing."""
     def answer_from(
-        self, slot: ZoneSlot, query: bytes, transport: Literal["udp", "tcp"], effects: Effects | None = None
+        self,
+        slot: ZoneSlot,
+        query: bytes,
+        transport: Literal["udp", "tcp"],
+        effects: Effects | None = None,
+        listener: int | None = None,
     ) -> bytes:
-        """Answer from one zone's published version, routes not asked (for chained blocks)."""
+        """Answer from one zone's published version (for chained blocks). With a `listener` whose routes lead the query to
+        this very slot, aliases and targets are followed into the other zones served there, as in a direct answer."""
     def dress(self, declined: Declined, response: bytes) -> bytes | None:
         """What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as
         they are. None: it is held back."""

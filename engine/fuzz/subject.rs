@@ -104,6 +104,7 @@ impl Subject {
             origins,
             zones,
             chained,
+            guarded: chained,
             effects,
         };
         let logged = Arc::new(Effects { log: true, ..Effects::default() });
