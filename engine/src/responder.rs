@@ -274,7 +274,8 @@ impl Routes {
         };
         // A DS question goes to the zone above the name's own (RFC 4035 section 3.1.4.1), or to the chain that may know one;
         // to that of the root only as the last resort, as in CoreDNS.
-        let is_parent = |(route, slot): &Found<'_>| slot.is_some() || route.block.chained && *route.origin != *name::ROOT;
+        let is_parent =
+            |(route, slot): &Found<'_>| slot.is_some() || route.block.chained && *route.origin != *name::ROOT;
         if qtype == rrtype::DS
             && let Some(found) = name::parent(lower).and_then(zone_of).filter(is_parent)
         {
@@ -643,7 +644,8 @@ impl Responder {
         // Room for the cookie that `dress` will add.
         let has_cookie = query.edns.is_some_and(|edns| edns.option(option::COOKIE).is_some());
         manner.limit -= if has_cookie { 4 + crate::cookie::WHOLE } else { 0 };
-        let (routes, lower, listener) = (self.routes.load(), NameBuffer::lower(query.qname), listener.unwrap_or(u32::MAX));
+        let (routes, lower, listener) =
+            (self.routes.load(), NameBuffer::lower(query.qname), listener.unwrap_or(u32::MAX));
         let found = routes.find(listener, lower.wire(), query.qtype);
         let is_here = |other: Option<&Arc<ZoneSlot>>| other.is_some_and(|other| std::ptr::eq(&raw const **other, slot));
         let block = found.filter(|(_, other)| is_here(*other)).map(|(route, _)| &route.block);

@@ -31,7 +31,8 @@ impl Answer<'_, '_, '_> {
     fn server(&mut self, host: &[u8]) -> Result<(), Full> {
         let lower = NameBuffer::lower(host);
         let own = self.version.find(lower.wire());
-        let Some(node) = own.filter(|node| self.version.node(*node).is_some_and(|node| node.is(is::CUT | is::OCCLUDED)))
+        let Some(node) =
+            own.filter(|node| self.version.node(*node).is_some_and(|node| node.is(is::CUT | is::OCCLUDED)))
         else {
             return self.host(&lower);
         };
