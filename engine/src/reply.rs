@@ -66,6 +66,7 @@ impl<'a> Manner<'a> {
 
     /// A writer that leaves room for OPT.
     #[must_use]
+    #[inline]
     pub fn writer<'o>(&self, query: &Query<'_>, out: &'o mut [u8]) -> Option<Writer<'o>> {
         Writer::answering(query, out, self.limit, self.reserve()).ok()
     }

@@ -723,7 +723,7 @@ fn from_slot(
     let (rcode, wildcard) = (written.rcode, written.wildcard);
     writer.set_rcode(rcode);
     let compact_ok = written.is_compact && query.edns.is_some_and(|edns| edns.compact_ok);
-    let opt = manner.opt.map(|opt| Opt { rcode, compact_ok, ..opt });
+    let opt = manner.opt.map(|opt| Opt { compact_ok, rcode, ..opt });
     Answered { outcome: Outcome::Answer(writer.finish(opt.as_ref())), rcode, wildcard }
 }
 

@@ -1,6 +1,6 @@
 //! The additional section: glue (RFC 9471), and what helps with the targets of an answer (RFC 1034 section 4.3.2 step 6).
 
-use super::{Answer, NameBuffer};
+use super::{Answer, NameBuffer, keyed};
 use crate::message::{Full, Section, rrtype};
 use crate::name;
 use crate::rdata;
@@ -47,17 +47,14 @@ impl Answer<'_, '_, '_> {
 
     /// What helps with the targets of an RRset that is answered from a node, as far as it fits.
     pub(super) fn additional(&mut self, node: usize, rrset: &RRset<'_>) {
-        if self.effects.minimal {
+        let is_pointing = matches!(rrset.rtype, rrtype::NS | rrtype::MX | rrtype::SRV | rrtype::SVCB | rrtype::HTTPS);
+        if self.effects.minimal || !is_pointing {
             return;
         }
         for rdata in rrset.rdatas() {
             let _as_fits = match rrset.rtype {
-                rrtype::NS | rrtype::MX | rrtype::SRV => match rdata::target(rrset.rtype, rdata) {
-                    Some(target) => self.host(&NameBuffer::lower(target)),
-                    None => Ok(()),
-                },
                 rrtype::SVCB | rrtype::HTTPS => self.service(node, rrset.rtype, rdata),
-                _ => return,
+                rtype => rdata::target(rtype, rdata).map_or(Ok(()), |host| self.host(&NameBuffer::lower(host))),
             };
         }
     }
@@ -130,7 +127,7 @@ impl Answer<'_, '_, '_> {
 
     /// Whether this node was added before; from now on it was.
     fn is_added(&mut self, number: usize, node: usize) -> bool {
-        let here = (number, node);
+        let here = keyed(number, node);
         if self.added.iter().take(self.additions).any(|added| *added == here) {
             return true;
         }

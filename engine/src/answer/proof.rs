@@ -1,6 +1,6 @@
 //! Proofs of absence in an answer: NSEC (RFC 4035 section 3.1.3), NSEC3 (RFC 5155 section 7.2), compact (RFC 9824).
 
-use super::{Answer, Denial, NameBuffer, is_proof};
+use super::{Answer, Denial, NameBuffer, is_proof, keyed};
 use crate::denial::compact_rdata;
 use crate::message::{Full, Section, rrtype};
 use crate::name;
@@ -213,7 +213,7 @@ impl Answer<'_, '_, '_> {
 
     /// Write the NSEC or NSEC3 of a place of the chain, once an answer.
     fn deny(&mut self, place: usize) -> Result<(), Full> {
-        let here = (self.number, place);
+        let here = keyed(self.number, place);
         if self.denied.iter().take(self.denials).any(|denied| *denied == here) {
             return Ok(());
         }
