@@ -175,7 +175,7 @@ def _sorted(problems: Iterable[Problem], files: Sequence[str]) -> list[Problem]:
 
 
 def _backends(path: Sequence[str], block: Block) -> list[str]:
-    return [name for name in path if block.offered_by(name, SOURCES) or block.offered_by(name, ZONES)]
+    return [name for name in path if bool(block.offered_by(name, SOURCES)) or bool(block.offered_by(name, ZONES))]
 
 
 def _others(path: Sequence[str], block: Block) -> list[str]:
