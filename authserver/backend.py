@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import dns.rcode
 import dns.rdatatype
 
-from authserver.plugin import Block, Configuration, Effect, Handler, Link, Query, Response, Transfer
+from authserver.plugin import ZONES, Block, Configuration, Effect, Handler, Link, Query, Response, Transfer
 from engine import Effects, SignedVersion, ZoneSlot
 
 TRANSFERS: Final = (dns.rdatatype.AXFR, dns.rdatatype.IXFR)
@@ -53,18 +53,22 @@ class ZoneTable:
         """The zone of exactly this origin."""
         return self._zones.get(origin.lower())
 
-    def covering(self, query: Query) -> ServedZone | None:
-        """The zone that answers a query: the longest match; for a DS question its parent's side (RFC 4035 3.1.4.1)."""
-        found = [zone for name in _ancestors(query.qname.lower()) if (zone := self._zones.get(name))]
-        if not found:
-            return None
-        is_at_apex = query.qtype == dns.rdatatype.DS and found[0].slot.origin == query.qname.lower()
-        return found[1] if is_at_apex and len(found) > 1 else found[0]
+
+def _covering(tables: Sequence[ZoneTable], query: Query) -> tuple[ZoneTable, ServedZone] | None:
+    """The zone that answers a query: the longest match; for a DS question its parent's side (RFC 4035 3.1.4.1)."""
+    qname = query.qname.lower()
+    found = [(table, zone) for name in _ancestors(qname) for table in tables if (zone := table.get(name)) is not None]
+    above = [one for one in found if one[1].slot.origin != qname] if query.qtype == dns.rdatatype.DS else []
+    return next(iter([*above, *found]), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneHandler:
-    """Answers out of a table; what is below none of its zones goes to the next handler."""
+    """Answers out of a table; what is below none of its zones goes to the next handler.
+
+    So does what a table further on has a better match for: the nearest of all zones of a block answers, whichever
+    directive it comes from.
+    """
 
     table: ZoneTable
     configuration: Configuration
@@ -75,18 +79,28 @@ class ZoneHandler:
 
     async def serve(self, query: Query) -> Response | Transfer:
         """The engine's answer."""
-        zone = self.table.covering(query)
+        found = _covering(self._tables(), query)
         runtime = self.configuration.runtime
-        if zone is None or runtime is None:
+        if found is None or found[0] is not self.table or runtime is None:
             return await self.following.serve(query)
-        if query.qtype in TRANSFERS:
+        _, zone = found
+        if query.qtype in TRANSFERS and not _is_soa_enough(query):
             # Nobody ahead allowed it: without `transfer` nobody may.
             return query.respond(dns.rcode.REFUSED)
         effects = engine_effects(self.block.effect)
-        response = Response(runtime.responder.answer_from(zone.slot, query.octets, query.transport, effects))
-        if response.rcode == dns.rcode.NXDOMAIN and any(query.is_below(origin) for origin in self.falls_through):
+        listener = query.listener if query.listener >= 0 else None
+        octets = runtime.responder.answer_from(zone.slot, query.octets, query.transport, effects, listener)
+        response = Response(octets)
+        # Where an alias was answered, the name asked exists.
+        is_missing = response.rcode == dns.rcode.NXDOMAIN and not response.answer_count
+        if is_missing and any(query.is_below(origin) for origin in self.falls_through):
             return await self.following.serve(query)
         return response
+
+    def _tables(self) -> list[ZoneTable]:
+        """This one and those of the block that stand behind it in the chain."""
+        tables = [table for table in self.block.offered(ZONES) if isinstance(table, ZoneTable)]
+        return tables[tables.index(self.table) :]
 
 
 def in_order(links: Sequence[Link]) -> Link:
@@ -120,6 +134,11 @@ async def sealed_version(zone: ServedZone) -> SignedVersion | None:
     while (signed := zone.sealed_version) is None and time.monotonic() < deadline:  # noqa: ASYNC110 (a rare wait)
         await asyncio.sleep(SEAL_POLL_S)
     return signed
+
+
+def _is_soa_enough(query: Query) -> bool:
+    """IXFR by UDP is answered with the SOA alone, which sends the client to TCP (RFC 1995 section 2)."""
+    return query.qtype == dns.rdatatype.IXFR and query.transport == "udp"
 
 
 def _ancestors(name: bytes) -> Iterator[bytes]:

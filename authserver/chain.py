@@ -103,7 +103,9 @@ def _block(
             links.append((name, link))
     block.plugins = tuple(known.in_order(grouped))
     block.handler = _chain(links)
-    block.chained_by = _chained_by([name for name, _ in links], block)
+    path = [name for name, _ in links]
+    block.chained_by = _chained_by(path, block)
+    block.is_guarded = bool(_ahead(path, block))
     block.effect = reduce(Effect.over, block.offered(EFFECT), Effect())
     return block
 
@@ -190,20 +192,30 @@ def _sorted(problems: Iterable[Problem], files: Sequence[str]) -> list[Problem]:
 # ------------------------------------------------------------------ direct or chained
 
 
+def _backends(path: Sequence[str], block: Block) -> list[str]:
+    return [name for name in path if bool(block.offered_by(name, SOURCES)) or bool(block.offered_by(name, ZONES))]
+
+
+def _others(path: Sequence[str], block: Block) -> list[str]:
+    """Plugins that are no backends, and whose effects the engine does not know."""
+    backends = _backends(path, block)
+    return [name for name in path if name not in backends and not block.offered_by(name, EFFECT)]
+
+
+def _ahead(path: Sequence[str], block: Block) -> list[str]:
+    """Those of them that see a query before a zone does."""
+    last = max(map(path.index, _backends(path, block)), default=0)
+    return [name for name in _others(path, block) if path.index(name) < last]
+
+
 def _chained_by(path: Sequence[str], block: Block) -> str | None:
     """Why the engine can't answer by itself; None when it can. `path` are the plugins that see queries, in order."""
-
-    def is_backend(name: str) -> bool:
-        return bool(block.offered_by(name, SOURCES)) or bool(block.offered_by(name, ZONES))
-
-    backends = [name for name in path if is_backend(name)]
-    others = [name for name in path if name not in backends and not block.offered_by(name, EFFECT)]
+    backends, others = _backends(path, block), _others(path, block)
     if not others:
         return None
     if not backends:
         return f"{others[0]} answers, and there is no zone in this server block"
-    last = path.index(backends[-1])
-    if ahead := [name for name in others if path.index(name) < last]:
+    if ahead := _ahead(path, block):
         return f"{ahead[0]} stands ahead of {backends[-1]}, and the engine can't do in its place what it does"
     return None if _is_covered(block) else f"{others[0]} answers what {backends[-1]} does not"
 

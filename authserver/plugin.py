@@ -333,12 +333,14 @@ class Block:
     """A server block with what its plugins offered, and the chain that serves its queries.
 
     `chained_by` says which plugin keeps the engine from answering by itself and why; None: the block is direct.
+    `is_guarded`: such a plugin stands ahead of the block's zones, and has to see whatever is answered from them.
     """
 
     number: int
     source: ServerBlock
     handler: Handler | None = None
     chained_by: str | None = None
+    is_guarded: bool = False
     effect: Effect = field(default_factory=Effect)
     failures: int = 0
     """Queries of the chain that a plugin's exception ended."""

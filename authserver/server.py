@@ -276,8 +276,15 @@ class Server:
                 served_by.setdefault(id(slot), []).append(block)
             effects = engine_effects(block.effect)
             for origins_there, listeners in by_origins.items():
-                chained = not block.is_direct
-                route = Route(block.number, listeners, list(origins_there), zones, chained=chained, effects=effects)
+                route = Route(
+                    block.number,
+                    listeners,
+                    list(origins_there),
+                    zones,
+                    chained=not block.is_direct,
+                    guarded=block.is_guarded,
+                    effects=effects,
+                )
                 routes.append(route)
         self.responder.route(routes)
         self._served_by = served_by

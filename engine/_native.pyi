@@ -385,11 +385,13 @@ class Block:
         zones: Sequence[tuple[bytes, ZoneSlot]],
         *,
         chained: bool = False,
+        guarded: bool = False,
         effects: Effects | None = None,
     ) -> Block:
         """`origins` are the block's keys, `zones` what its zone backends serve, shadowed ones left out. A query goes
         to the block with the longest matching origin of its listener, then to the block's longest matching zone;
-        none: REFUSED. `chained`: all its queries are declined to Python."""
+        none: REFUSED. `chained`: all its queries are declined to Python; `guarded`: which has to see them ahead of its
+        zones, so that no alias in another zone leads into these."""
 
 @final
 class QueryHead:
@@ -470,9 +472,15 @@ class Responder:
         `idle_ms` is how long the stream may be idle from now on, which a client is told that asks (RFC 7828); 0 asks it
         to close. Tenths of seconds count, 6553.5 s are the most."""
     def answer_from(
-        self, slot: ZoneSlot, query: bytes, transport: Literal["udp", "tcp"], effects: Effects | None = None
+        self,
+        slot: ZoneSlot,
+        query: bytes,
+        transport: Literal["udp", "tcp"],
+        effects: Effects | None = None,
+        listener: int | None = None,
     ) -> bytes:
-        """Answer from one zone's published version, routes not asked (for chained blocks)."""
+        """Answer from one zone's published version (for chained blocks). With a `listener` whose routes lead the query to
+        this very slot, aliases and targets are followed into the other zones served there, as in a direct answer."""
     def dress(self, declined: Declined, response: bytes) -> bytes | None:
         """What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as
         they are. None: it is held back."""

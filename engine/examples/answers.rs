@@ -90,6 +90,7 @@ fn service(effects: Effects) -> Result<Service, Box<dyn std::error::Error>> {
         origins: vec![origin.clone()],
         zones: vec![(origin, slot)],
         chained: false,
+        guarded: false,
         effects: Arc::new(effects),
     }]);
     Ok(service)

@@ -33,6 +33,10 @@ mail A 192.0.2.2
 www CNAME web
 web A 192.0.2.3
 out CNAME www.far.test.
+down CNAME alias.sub
+far CNAME back.sub
+fall DNAME sub
+none CNAME a.empty
 loop1 CNAME loop2
 loop2 CNAME loop1
 chain1 CNAME chain2
@@ -54,6 +58,8 @@ ns.secure A 192.0.2.8
 deep.below.cut A 192.0.2.9
 _sip._tcp SRV 1 2 5060 web
 _https HTTPS 1 . alpn=h2
+_alias HTTPS 0 _svc.sub
+mx MX 1 ns.sub
 Upper.Case A 192.0.2.10
 \\000\\255 A 192.0.2.11
 ";
@@ -64,6 +70,8 @@ $TTL 60
 @ NS ns
 ns A 192.0.2.20
 alias CNAME ns
+back CNAME x.wild.example.
+_svc HTTPS 0 alias
 * A 192.0.2.21
 ";
 
@@ -104,6 +112,7 @@ impl Subject {
             origins,
             zones,
             chained,
+            guarded: chained,
             effects,
         };
         let logged = Arc::new(Effects { log: true, ..Effects::default() });
@@ -364,6 +373,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "www.example.",
         "ns.example.",
         "loop1.example.",
+        "down.example.",
+        "far.example.",
+        "x.fall.example.",
+        "back.fall.example.",
+        "none.example.",
+        "mx.example.",
+        "_alias.example.",
         "chain1.example.",
         "q.wild.example.",
         "c.d.example.",

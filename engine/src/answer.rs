@@ -1,21 +1,33 @@
-//! The answer from one zone: RFC 1034 section 4.3.2 with RFC 2308, 4035, 4592, 6604 and 6672.
+//! The answer to a question: RFC 1034 section 4.3.2 with RFC 2308, 4035, 4592, 6604 and 6672.
 //!
 //! `Answer::of` finds what a name is and writes what the protocol says of it; proofs are written beside it when the query
 //! has DO and the zone has them. What does not fit sets TC; only ADDITIONAL is left out in silence, glue excepted
-//! (RFC 9471).
+//! (RFC 9471). Aliases, and targets in ADDITIONAL, lead into the zones *beside* the first one as far as the caller opens
+//! them; each zone is taken as it stands when it is first needed, and held until the answer is written.
+//!
+//! **Limits:** 16 aliases and 32 zones beside the first one for one answer.
 
+mod additional;
 mod proof;
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use arc_swap::Guard;
 
 use crate::denial::Denial;
 use crate::effect::{Any, Effects};
 use crate::message::{Full, Query, Section, Writer, flag, rcode, rrtype};
 use crate::name;
-use crate::rdata;
+use crate::responder::ZoneSlot;
 use crate::signed::{SignedVersion, Unit, presigned_signatures};
 use crate::version::{RRset, Version, is};
 
 /// Aliases followed for one question; BIND follows as many.
 const MOST_ALIASES: usize = 16;
+
+/// Zones one answer may take from beside the first one.
+const MOST_ZONES: usize = 32;
 
 /// What CoreDNS answers to ANY, and for how long (RFC 8482 section 4.2).
 pub const OBSOLETE: &[u8] = b"\x0dANY obsoleted\x0cSee RFC 8482";
@@ -43,35 +55,67 @@ enum Next {
     Alias,
 }
 
+/// What else is served where a question came in.
+pub trait Beside {
+    /// The slot that a question for this name, in lower case, and type would be answered from, if it is open to the answer
+    /// that is being written.
+    fn slot_of(&self, lower: &[u8], qtype: u16) -> Option<&ZoneSlot>;
+}
+
+/// What was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// The whole response code.
+    pub rcode: u16,
+    /// The node of the wildcard it is made of.
+    pub wildcard: Option<usize>,
+    /// The zone it ended in answers compactly (RFC 9824).
+    pub is_compact: bool,
+}
+
+/// A zone beside the first one, and where the next one is kept.
+struct Held {
+    version: Guard<Option<Arc<SignedVersion>>>,
+    next: OnceCell<Box<Self>>,
+}
+
 /// Writes one answer.
 pub struct Answer<'z, 'w, 'o> {
+    beside: &'z dyn Beside,
+    first: &'z SignedVersion,
+    /// Zones taken from beside the first one; the number of a zone is its place here plus one, and 0 for the first.
+    further: Vec<&'z SignedVersion>,
+    /// Where the next of them is kept.
+    vacant: &'z OnceCell<Box<Held>>,
+    /// The number of the zone that is answered from now.
+    number: usize,
     zone: &'z SignedVersion,
     version: &'z Version,
     writer: &'w mut Writer<'o>,
     qtype: u16,
+    dnssec_ok: bool,
     proofs: bool,
     /// The name asked now, in lower case.
     lower: NameBuffer,
     /// The name asked now, as owner of what is answered.
     owner: NameBuffer,
     rcode: u16,
-    /// Places of the denial chain written so far.
-    denied: [usize; MOST_ALIASES + 4],
+    /// Places of denial chains written so far, as `keyed`.
+    denied: [u64; MOST_ALIASES + 4],
     denials: usize,
-    /// Places of the chain that prove that names of aliases made by wildcards do not exist; not written yet.
-    owed: [usize; MOST_ALIASES + 1],
-    debts: usize,
+    /// Zones and places of their chains for what proves that names of aliases made by wildcards do not exist; not written yet.
+    owed: Vec<(usize, usize)>,
     /// The client takes NXDOMAIN with a compact proof (RFC 9824 section 5.1).
     compact_ok: bool,
     /// A name that does not exist has the hash of one that does: there is no proof (RFC 5155 section 7.2.9).
     collided: bool,
-    /// Nodes whose addresses are in ADDITIONAL.
-    added: [usize; 16],
+    /// Nodes whose addresses are in ADDITIONAL, as `keyed`.
+    added: [u64; 16],
     additions: usize,
     /// Names answered with an alias, in lower case: one that comes again closes a loop.
     aliases: Vec<Box<[u8]>>,
-    /// Nodes whose DNAME is in ANSWER, where it stands once however often aliases lead through it.
-    dnames: Vec<usize>,
+    /// Zones and nodes whose DNAME is in ANSWER, where it stands once however often aliases lead through it.
+    dnames: Vec<(usize, usize)>,
     effects: &'z Effects,
     /// The node of the wildcard that stands for the name asked.
     wildcard: Option<usize>,
@@ -122,26 +166,33 @@ impl NameBuffer {
 }
 
 impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
-    /// Write the answer to `query`, which lies in the zone; the response code, and the node of the wildcard it is made of.
+    /// Write the answer to `query`, which lies in the zone.
     pub fn of(
-        zone: &'z SignedVersion,
+        zone: &SignedVersion,
         query: &Query<'_>,
-        effects: &'z Effects,
+        effects: &Effects,
+        beside: &dyn Beside,
         writer: &'w mut Writer<'o>,
-    ) -> (u16, Option<usize>) {
-        let mut answer = Self {
+    ) -> Written {
+        let vacant = OnceCell::new();
+        let mut answer = Answer {
+            beside,
+            first: zone,
+            further: Vec::new(),
+            vacant: &vacant,
+            number: 0,
             zone,
             version: zone.version(),
             writer,
             qtype: query.qtype,
+            dnssec_ok: query.dnssec_ok(),
             proofs: query.dnssec_ok() && zone.has_proofs(),
             lower: NameBuffer::lower(query.qname),
             owner: NameBuffer::of(query.qname),
             rcode: rcode::NOERROR,
             denied: [0; MOST_ALIASES + 4],
             denials: 0,
-            owed: [0; MOST_ALIASES + 1],
-            debts: 0,
+            owed: Vec::new(),
             compact_ok: query.edns.is_some_and(|edns| edns.compact_ok),
             collided: false,
             added: [0; 16],
@@ -153,14 +204,15 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         };
         let start = answer.writer.mark();
         let written = answer.write();
+        let is_compact = answer.zone.is_compact();
         if answer.collided {
             answer.writer.roll_back(start);
-            return (rcode::SERVFAIL, None);
+            return Written { rcode: rcode::SERVFAIL, wildcard: None, is_compact };
         }
         if written.is_err() {
             answer.writer.set_flags(flag::TC);
         }
-        (answer.rcode, answer.wildcard)
+        Written { rcode: answer.rcode, wildcard: answer.wildcard, is_compact }
     }
 
     fn write(&mut self) -> Result<(), Full> {
@@ -169,10 +221,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
     }
 
     fn follow(&mut self) -> Result<(), Full> {
-        for followed in 0..=MOST_ALIASES {
-            if followed > 0 && !name::is_at_or_below(self.lower.wire(), self.version.origin()) {
-                return Ok(());
-            }
+        for _ in 0..=MOST_ALIASES {
             match self.step()? {
                 Next::Done => return Ok(()),
                 Next::Alias => {}
@@ -180,6 +229,56 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         }
         Ok(())
     }
+
+    // ------------------------------------------------------------------ zones
+
+    /// The number of the zone that a question for this name would be answered from; None where it is not open to this
+    /// answer, or has no version.
+    fn zone_beside(&mut self, lower: &NameBuffer, qtype: u16) -> Option<usize> {
+        let slot = self.beside.slot_of(lower.wire(), qtype)?;
+        let is_of = |zone: &SignedVersion| name::equal(zone.version().origin(), slot.origin());
+        if is_of(self.zone) {
+            return Some(self.number);
+        }
+        let taken = std::iter::once(self.first).chain(self.further.iter().copied()).position(is_of);
+        taken.or_else(|| self.take(slot))
+    }
+
+    /// Hold the version of one more zone.
+    fn take(&mut self, slot: &ZoneSlot) -> Option<usize> {
+        let version = slot.load();
+        if version.is_none() || self.further.len() >= MOST_ZONES {
+            return None;
+        }
+        let held = self.vacant.get_or_init(|| Box::new(Held { version, next: OnceCell::new() }));
+        self.vacant = &held.next;
+        self.further.push(held.version.as_ref()?);
+        Some(self.further.len())
+    }
+
+    fn zone_numbered(&self, number: usize) -> &'z SignedVersion {
+        let further = number.checked_sub(1).and_then(|place| self.further.get(place));
+        further.copied().unwrap_or(self.first)
+    }
+
+    /// From now on this zone is answered from.
+    fn enter(&mut self, number: usize) {
+        self.number = number;
+        self.zone = self.zone_numbered(number);
+        self.version = self.zone.version();
+        self.proofs = self.dnssec_ok && self.zone.has_proofs();
+    }
+
+    /// Write something from another zone.
+    fn within<T>(&mut self, number: usize, write: impl FnOnce(&mut Self) -> T) -> T {
+        let here = self.number;
+        self.enter(number);
+        let written = write(self);
+        self.enter(here);
+        written
+    }
+
+    // ------------------------------------------------------------------ the steps
 
     fn step(&mut self) -> Result<Next, Full> {
         match self.find() {
@@ -268,7 +367,7 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         {
             self.rrset(Section::Answer, None, node, &rrset)?;
             self.expansion(encloser)?;
-            self.additional(&rrset);
+            self.additional(node, &rrset);
             return Ok(Next::Done);
         }
         if self.is_proof_type() && self.proof_type(node)? {
@@ -286,13 +385,22 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         self.no_data(node, encloser).map(|()| Next::Done)
     }
 
-    /// Go on with the target of an alias, unless it was answered before.
+    /// Go on with the target of an alias, unless it was answered before or belongs to others: in the zone that a question
+    /// for it would be answered from, or else in this one, where it may be below a cut.
     fn go_on(&mut self, target: &NameBuffer) -> Next {
         self.aliases.push(self.lower.wire().into());
         self.lower = NameBuffer::lower(target.wire());
         self.owner = *target;
-        let is_loop = self.aliases.iter().any(|answered| **answered == *self.lower.wire());
-        if is_loop { Next::Done } else { Next::Alias }
+        if self.aliases.iter().any(|answered| **answered == *self.lower.wire()) {
+            return Next::Done;
+        }
+        let lower = self.lower;
+        match self.zone_beside(&lower, self.qtype) {
+            Some(number) => self.enter(number),
+            None if name::is_at_or_below(lower.wire(), self.version.origin()) => {}
+            None => return Next::Done,
+        }
+        Next::Alias
     }
 
     /// One RRset for ANY (RFC 8482 section 4.1), or what the block has in its place.
@@ -315,9 +423,9 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
     /// RFC 6672 section 3.1: the DNAME and the CNAME made from it.
     fn dname(&mut self, node: usize) -> Result<Next, Full> {
         let Some(rrset) = self.version.rrset_at(node, rrtype::DNAME) else { return Ok(Next::Done) };
-        if !self.dnames.contains(&node) {
+        if !self.dnames.contains(&(self.number, node)) {
             self.rrset(Section::Answer, Some(node), node, &rrset)?;
-            self.dnames.push(node);
+            self.dnames.push((self.number, node));
         }
         let target = rrset.rdatas().next().unwrap_or(name::ROOT);
         let prefix = self.owner.wire().len().saturating_sub(self.version.name_of(node).len());
@@ -432,72 +540,11 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         }
         Ok(())
     }
+}
 
-    // ------------------------------------------------------------------ additional
-
-    /// Addresses of the name servers of a delegation. Those below the cut must fit, or the answer is truncated (RFC 9471).
-    fn glue(&mut self, cut: usize, servers: &RRset<'_>) -> Result<(), Full> {
-        let top = self.version.name_of(cut);
-        for needed in [true, false] {
-            for rdata in servers.rdatas() {
-                if name::is_at_or_below(rdata, top) != needed {
-                    continue;
-                }
-                let written = self.addresses(rdata, true);
-                if needed {
-                    written?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Addresses of what an answer points to, as far as they fit.
-    fn additional(&mut self, rrset: &RRset<'_>) {
-        if self.effects.minimal || !matches!(rrset.rtype, rrtype::NS | rrtype::MX | rrtype::SRV | 64 | 65) {
-            return;
-        }
-        for rdata in rrset.rdatas() {
-            if let Some(target) = rdata::target(rrset.rtype, rdata) {
-                let _as_fits = self.addresses(target, false);
-            }
-        }
-    }
-
-    fn addresses(&mut self, host: &[u8], in_referral: bool) -> Result<(), Full> {
-        if !name::is_at_or_below(host, self.version.origin()) {
-            return Ok(());
-        }
-        let lower = NameBuffer::lower(host);
-        let Some(node) = self.version.find(lower.wire()) else { return Ok(()) };
-        // What lies at or below a cut is only ever glue.
-        let is_glue = self.version.node(node).is_some_and(|node| node.is(is::CUT | is::OCCLUDED));
-        if is_glue && !in_referral || self.is_added(node) {
-            return Ok(());
-        }
-        for rtype in [rrtype::A, rrtype::AAAA] {
-            if let Some(rrset) = self.version.rrset_at(node, rtype) {
-                if is_glue {
-                    self.plain(Section::Additional, self.version.name_of(node), &rrset)?;
-                } else {
-                    self.rrset(Section::Additional, Some(node), node, &rrset)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this node's addresses were added before; from now on they were.
-    fn is_added(&mut self, node: usize) -> bool {
-        if self.added.iter().take(self.additions).any(|added| *added == node) {
-            return true;
-        }
-        if let Some(slot) = self.added.get_mut(self.additions) {
-            *slot = node;
-            self.additions += 1;
-        }
-        false
-    }
+/// A zone and a node or a place of its chain in one number: these are cleared for each answer, and fewer octets are sooner.
+fn keyed(number: usize, at: usize) -> u64 {
+    (number as u64) << 32 | at as u64
 }
 
 /// Types that say something of the zone's other records, and have no answer of their own kind.

@@ -750,19 +750,22 @@ struct Block {
     origins: Vec<Name>,
     zones: Vec<(Name, Arc<responder::ZoneSlot>)>,
     chained: bool,
+    guarded: bool,
     effects: Arc<effect::Effects>,
 }
 
 #[pymethods]
 impl Block {
     #[new]
-    #[pyo3(signature = (number, listeners, origins, zones, *, chained = false, effects = None))]
+    #[pyo3(signature = (number, listeners, origins, zones, *, chained = false, guarded = false, effects = None))]
+    #[allow(clippy::too_many_arguments, reason = "all but four are words")]
     fn new(
         number: i64,
         listeners: Vec<u32>,
         origins: Vec<PyBackedBytes>,
         zones: Vec<(PyBackedBytes, PyRef<'_, ZoneSlot>)>,
         chained: bool,
+        guarded: bool,
         effects: Option<&Effects>,
     ) -> PyResult<Self> {
         let origins = origins.iter().map(|origin| wire(origin)).collect::<PyResult<_>>()?;
@@ -771,7 +774,7 @@ impl Block {
             .map(|(origin, slot)| Ok((wire(&origin)?, Arc::clone(&slot.0))))
             .collect::<PyResult<_>>()?;
         let effects = effects.map(|effects| Arc::clone(&effects.0)).unwrap_or_default();
-        Ok(Self { number, listeners, origins, zones, chained, effects })
+        Ok(Self { number, listeners, origins, zones, chained, guarded, effects })
     }
 }
 
@@ -783,6 +786,7 @@ impl Block {
             origins: self.origins.clone(),
             zones: self.zones.clone(),
             chained: self.chained,
+            guarded: self.guarded,
             effects: Arc::clone(&self.effects),
         }
     }
@@ -976,7 +980,7 @@ impl Responder {
         Ok(to_answer(py, &outcome, &out).map(Reply::Octets))
     }
 
-    #[pyo3(signature = (slot, query, transport, effects = None))]
+    #[pyo3(signature = (slot, query, transport, effects = None, listener = None))]
     fn answer_from<'py>(
         &self,
         py: Python<'py>,
@@ -984,11 +988,12 @@ impl Responder {
         query: &[u8],
         transport: &str,
         effects: Option<&Effects>,
+        listener: Option<u32>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let transport = transport_of(transport)?;
+        let by = (transport_of(transport)?, listener);
         let effects = effects.map(|effects| Arc::clone(&effects.0)).unwrap_or_default();
         let mut out = vec![0; LARGEST];
-        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, transport, &effects, &mut out));
+        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, by, &effects, &mut out));
         to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What holds a zone is what named-checkzone 9.18 refuses, but for an in-zone name server without address, which warns
 //! here as in NSD and Knot DNS. Rule ids: `no-soa`, `no-ns`, `multiple-singleton`, `cname-and-other-data`,
-//! `soa-not-at-apex`, `ds-at-apex`, `wildcard-ns`, `ns-is-cname` at the apex (errors); `ttl-differs`, `occluded`,
+//! `soa-not-at-apex`, `ds-at-apex`, `wildcard-ns`, `ns-is-cname` at the apex (errors); `ttl-differs`, `wildcard-dname`, `occluded`,
 //! `ns-without-address`, `mx-is-cname`, `srv-is-cname`, `target-without-address` (warnings).
 
 use std::cmp::Ordering;
@@ -153,6 +153,11 @@ impl<'a> Builder<'a> {
                     Severity::Error,
                     "NS at a wildcard is refused (RFC 4592 section 4.2)",
                 );
+            }
+            // BIND, NSD and Knot DNS load it, too.
+            rrtype::DNAME if wildcard => {
+                let what = "DNAME at a wildcard redirects nothing that the wildcard stands for (RFC 6672 section 3.3)";
+                self.report(first, "wildcard-dname", Severity::Warning, what);
             }
             _ => {}
         }

@@ -40,6 +40,15 @@ pub struct Effects {
     pub limiter: Option<Arc<Limiter>>,
 }
 
+impl Effects {
+    /// Whether an answer with these effects may hold what another block's zones say: what that block limits, this one
+    /// limits too. What is said to clients beside the zone's data is this block's.
+    #[must_use]
+    pub fn cover(&self, other: &Self) -> bool {
+        other.limiter.is_none() || self.limiter.is_some()
+    }
+}
+
 impl Default for Effects {
     fn default() -> Self {
         Self { log: false, nsid: None, size: UDP_SIZE, any: Any::One, minimal: false, cookies: None, limiter: None }

@@ -36,6 +36,8 @@ pub mod rrtype {
     pub const NSEC3PARAM: u16 = 51;
     pub const CDS: u16 = 59;
     pub const CDNSKEY: u16 = 60;
+    pub const SVCB: u16 = 64;
+    pub const HTTPS: u16 = 65;
     /// Says in compact denial that a name does not exist; never asked for (RFC 9824).
     pub const NXNAME: u16 = 128;
     pub const TSIG: u16 = 250;

@@ -66,6 +66,7 @@ impl<'a> Manner<'a> {
 
     /// A writer that leaves room for OPT.
     #[must_use]
+    #[inline]
     pub fn writer<'o>(&self, query: &Query<'_>, out: &'o mut [u8]) -> Option<Writer<'o>> {
         Writer::answering(query, out, self.limit, self.reserve()).ok()
     }
@@ -96,7 +97,8 @@ impl<'a> Manner<'a> {
         let old = response.get(parts.opt.clone()).unwrap_or(&[]);
         let (extended, more) = opt_of(old);
         let low = u16::from(response.get(3).copied().unwrap_or(0) & 15);
-        let opt = Opt { rcode: extended << 4 | low, more: &more, ..opt };
+        let compact_ok = old.get(7).is_some_and(|flags| flags & 0x40 != 0);
+        let opt = Opt { rcode: extended << 4 | low, compact_ok, more: &more, ..opt };
         let is_cut = minimal && low == rcode::NOERROR && parts.counts[0] > 0 && !parts.has_proofs;
         let (end, counts) = if is_cut {
             (parts.answers_end, [parts.counts[0], 0, 0])

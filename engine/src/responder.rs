@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering as Memory};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use crossbeam_queue::ArrayQueue;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::answer::{Answer, NameBuffer, OBSOLETE, OBSOLETE_TTL};
+use crate::answer::{Answer, Beside, NameBuffer, OBSOLETE, OBSOLETE_TTL, Written};
 use crate::clock::Clock;
 use crate::cookie::{Cookies, Standing};
 pub use crate::counters::Transport;
@@ -56,6 +56,12 @@ impl ZoneSlot {
     #[must_use]
     pub fn current(&self) -> Option<Arc<SignedVersion>> {
         self.current.load_full()
+    }
+
+    /// The same, held for a moment, which costs less.
+    #[must_use]
+    pub fn load(&self) -> Guard<Option<Arc<SignedVersion>>> {
+        self.current.load()
     }
 
     /// Publish, or withdraw with None; the version before goes to the reaper.
@@ -148,6 +154,8 @@ pub struct Block {
     pub number: i64,
     /// All its queries go to Python.
     pub chained: bool,
+    /// Python sees them ahead of its zones, and so has to see whatever is answered from these.
+    pub guarded: bool,
     /// What its plugins do to its answers.
     pub effects: Arc<Effects>,
     zones: SuffixTable<Arc<ZoneSlot>>,
@@ -165,6 +173,8 @@ pub struct BlockParts {
     pub zones: Vec<(Name, Arc<ZoneSlot>)>,
     /// All its queries go to Python.
     pub chained: bool,
+    /// Python sees them ahead of its zones.
+    pub guarded: bool,
     /// What its plugins do to its answers.
     pub effects: Arc<Effects>,
 }
@@ -228,8 +238,8 @@ impl Routes {
             for (origin, slot) in parts.zones {
                 zones.insert(&origin, slot);
             }
-            let (number_in_configuration, chained, effects) = (parts.number, parts.chained, parts.effects);
-            let block = Arc::new(Block { number: number_in_configuration, chained, effects, zones });
+            let (chained, guarded, effects) = (parts.chained, parts.guarded, parts.effects);
+            let block = Arc::new(Block { number: parts.number, chained, guarded, effects, zones });
             parts.listeners.iter().for_each(|listener| routes.listener(*listener).add(&block));
             for origin in parts.origins {
                 let number = number(block.number, &origin);
@@ -262,13 +272,36 @@ impl Routes {
             let (_, route) = table.longest(lower)?;
             Some((route, route.block.zones.longest(lower).map(|(_, slot)| slot)))
         };
-        // A DS question at a zone's own name goes to the longest matching parent (RFC 4035 section 3.1.4.1).
+        // A DS question goes to the zone above the name's own (RFC 4035 section 3.1.4.1), or to the chain that may know one;
+        // to that of the root only as the last resort, as in CoreDNS.
+        let is_parent =
+            |(route, slot): &Found<'_>| slot.is_some() || route.block.chained && *route.origin != *name::ROOT;
         if qtype == rrtype::DS
-            && let Some(found) = name::parent(lower).and_then(zone_of).filter(|(_, slot)| slot.is_some())
+            && let Some(found) = name::parent(lower).and_then(zone_of).filter(is_parent)
         {
             return Some(found);
         }
         zone_of(lower)
+    }
+}
+
+/// What a listener serves, as an answer of one block may go on there.
+struct Neighbours<'a> {
+    routes: &'a Routes,
+    listener: u32,
+    /// The block that answers; None if it is not known.
+    block: Option<&'a Arc<Block>>,
+}
+
+impl Beside for Neighbours<'_> {
+    /// In the same block unless Python has to see what is answered there; in another one only if that is direct, and limits
+    /// nothing that this one does not.
+    fn slot_of(&self, lower: &[u8], qtype: u16) -> Option<&ZoneSlot> {
+        let from = self.block?;
+        let (route, slot) = self.routes.find(self.listener, lower, qtype)?;
+        let to = &route.block;
+        let is_open = if Arc::ptr_eq(from, to) { !to.guarded } else { !to.chained && from.effects.cover(&to.effects) };
+        slot.filter(|_| is_open).map(|slot| &**slot)
     }
 }
 
@@ -483,7 +516,7 @@ impl Responder {
         }
         let answered = match self.by_cookie(query, arrival, cookies, &manner, out) {
             Some(answered) => answered,
-            None => match self.by_question(query, arrival.transport, found, effects, &manner, out) {
+            None => match self.by_question(query, arrival, &routes, found, &manner, out) {
                 Ok(answered) => answered,
                 Err(block) => return Outcome::Declined(block),
             },
@@ -502,23 +535,27 @@ impl Responder {
     fn by_question(
         &self,
         query: &Query<'_>,
-        transport: Transport,
+        arrival: &Arrival,
+        routes: &Routes,
         found: Option<Found<'_>>,
-        effects: &Effects,
         manner: &Manner<'_>,
         out: &mut [u8],
     ) -> Result<Answered, i64> {
+        let transport = arrival.transport;
         if let Some((code, error)) = refused_by_form(query, transport) {
             return Ok(Answered::plain(manner.refuse(query, code, error, out), code));
         }
         let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR) && transport == Transport::Tcp;
         match found {
             Some((route, _)) if is_transfer => Err(route.block.number),
-            Some((_, None)) if query.qtype == rrtype::ANY && effects.any == Any::Hinfo => {
+            Some((route, None)) if query.qtype == rrtype::ANY && route.block.effects.any == Any::Hinfo => {
                 Ok(made_up(query, manner, out))
             }
             Some((route, _)) if route.block.chained => Err(route.block.number),
-            Some((_, Some(slot))) => Ok(from_slot(slot, query, effects, manner, out)),
+            Some((route, Some(slot))) => {
+                let beside = Neighbours { routes, listener: arrival.listener, block: Some(&route.block) };
+                Ok(from_slot(slot, query, &route.block.effects, &beside, manner, out))
+            }
             Some((_, None)) | None => {
                 add(&self.totals.refused);
                 let refused = manner.refuse(query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
@@ -587,12 +624,13 @@ impl Responder {
         }
     }
 
-    /// Answer from one zone, routes not asked, with the effects of the block that asks.
+    /// Answer from one zone, with the effects of the block that asks. Where the query itself would have come to this zone by
+    /// a listener, the answer goes on in the zones beside it as a direct one does.
     pub fn answer_from(
         &self,
         slot: &ZoneSlot,
         octets: &[u8],
-        transport: Transport,
+        (transport, listener): (Transport, Option<u32>),
         effects: &Effects,
         out: &mut [u8],
     ) -> Outcome {
@@ -608,7 +646,13 @@ impl Responder {
         // Room for the cookie that `dress` will add.
         let has_cookie = query.edns.is_some_and(|edns| edns.option(option::COOKIE).is_some());
         manner.limit -= if has_cookie { 4 + crate::cookie::WHOLE } else { 0 };
-        from_slot(slot, &query, effects, &manner, out).outcome
+        let (routes, lower, listener) =
+            (self.routes.load(), NameBuffer::lower(query.qname), listener.unwrap_or(u32::MAX));
+        let found = routes.find(listener, lower.wire(), query.qtype);
+        let is_here = |other: Option<&Arc<ZoneSlot>>| other.is_some_and(|other| std::ptr::eq(&raw const **other, slot));
+        let block = found.filter(|(_, other)| is_here(*other)).map(|(route, _)| &route.block);
+        let beside = Neighbours { routes: &routes, listener, block };
+        from_slot(slot, &query, effects, &beside, &manner, out).outcome
     }
 
     /// What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as they
@@ -658,22 +702,31 @@ fn made_up(query: &Query<'_>, manner: &Manner<'_>, out: &mut [u8]) -> Answered {
     Answered::plain(Outcome::Answer(writer.finish(manner.opt.as_ref())), rcode::NOERROR)
 }
 
-fn from_slot(slot: &ZoneSlot, query: &Query<'_>, effects: &Effects, manner: &Manner<'_>, out: &mut [u8]) -> Answered {
+fn from_slot(
+    slot: &ZoneSlot,
+    query: &Query<'_>,
+    effects: &Effects,
+    beside: &dyn Beside,
+    manner: &Manner<'_>,
+    out: &mut [u8],
+) -> Answered {
     let current = slot.current.load();
     let Some(signed) = current.as_ref() else {
         return Answered::plain(manner.refuse(query, rcode::SERVFAIL, Some(ede::NOT_READY), out), rcode::SERVFAIL);
     };
     let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
-    let (code, wildcard) = if query.qtype == rrtype::IXFR {
+    let written = if query.qtype == rrtype::IXFR {
         // Over UDP one SOA says that the client is to come by TCP (RFC 1995 section 2).
-        (soa_alone(signed, query, &mut writer), None)
+        let rcode = soa_alone(signed, query, &mut writer);
+        Written { rcode, wildcard: None, is_compact: signed.is_compact() }
     } else {
-        Answer::of(signed, query, effects, &mut writer)
+        Answer::of(signed, query, effects, beside, &mut writer)
     };
-    writer.set_rcode(code);
-    let is_compact = || signed.is_compact() && query.edns.is_some_and(|edns| edns.compact_ok);
-    let opt = manner.opt.map(|opt| Opt { rcode: code, compact_ok: is_compact(), ..opt });
-    Answered { outcome: Outcome::Answer(writer.finish(opt.as_ref())), rcode: code, wildcard }
+    let (rcode, wildcard) = (written.rcode, written.wildcard);
+    writer.set_rcode(rcode);
+    let compact_ok = written.is_compact && query.edns.is_some_and(|edns| edns.compact_ok);
+    let opt = manner.opt.map(|opt| Opt { compact_ok, rcode, ..opt });
+    Answered { outcome: Outcome::Answer(writer.finish(opt.as_ref())), rcode, wildcard }
 }
 
 /// An answer, with what it takes to count it.

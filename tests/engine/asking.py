@@ -1,5 +1,10 @@
-"""What the engine's tests share: a zone made of text, asked over the boundary, its answers shown as presentation text."""
+"""What the engine's tests share: a zone made of text, asked over the boundary, its answers shown as presentation text.
 
+Whatever is asked is asked four times: of a direct block and of a chained one, which answers through its plugins in Python
+as a server runs them, by UDP and by TCP. Both blocks have to say the same, octet for octet.
+"""
+
+import asyncio
 import textwrap
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +16,10 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
+from authserver import chain
+from authserver.http import HttpServers
+from authserver.plugin import ZONES, Query, Response, Runtime
+from authserver.schedule import Schedule
 from engine import (
     Block,
     Clock,
@@ -34,9 +43,9 @@ FLAGS = ("AA", "TC", "RD", "RA", "AD", "CD")
 
 
 @cache
-def signing_key() -> SigningKey:
-    """One P-256 key for all tests of a run."""
-    return SigningKey(*private.generate(13, 257))
+def signing_key(algorithm: int = 13) -> SigningKey:
+    """One key for all tests of a run: P-256, or 15 for Ed25519, whose signatures come out the same each time."""
+    return SigningKey(*private.generate(algorithm, 257))
 
 
 def build(text: str, origin: str = "example.") -> Version:
@@ -82,26 +91,90 @@ def query(
     return message
 
 
+@cache
+def loop() -> asyncio.Runner:
+    """One event loop for all tests of a run: making one costs more than an answer."""
+    return asyncio.Runner()
+
+
+DIRECT, CHAINED = 0, 1
+"""Listeners."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A zone as the table of a backend holds it."""
+
+    slot: ZoneSlot
+    sealed_version: SignedVersion | None = None
+
+
+class Chain:
+    """A server block of a Corefile that the engine does not answer by itself, over slots that stand there already."""
+
+    def __init__(self, responder: Responder, clock: Clock, slots: dict[str, ZoneSlot]) -> None:
+        origins = " ".join(slots)
+        # What falls through below a name that is not served: nothing ever does.
+        corefile = f"{origins} {{\n file zone {origins} {{\n fallthrough nowhere.test\n }}\n whoami\n}}\n"
+        self.responder = responder
+        self.configuration = chain.load(corefile, {})
+        schedule = Schedule(clock)
+        self.configuration.runtime = Runtime(responder, clock, schedule, HttpServers(), self._reload)
+        (self.block,) = self.configuration.blocks
+        assert not self.block.is_direct
+        (table,) = self.block.offered(ZONES)
+        table.replace({slot.origin: Served(slot) for slot in slots.values()})
+
+    async def _reload(self) -> bool:
+        return False
+
+    def octets(self, declined: Declined) -> bytes | None:
+        """What is said to a query that the engine handed over."""
+        answer = loop().run(chain.serve(self.block, Query.from_declined(declined)))
+        assert isinstance(answer, Response)
+        return self.responder.dress(declined, answer.octets)
+
+
 @dataclass
 class Serving:
     """Zones on a responder of their own, asked without a socket."""
 
     zones: dict[str, SignedVersion]
-    responder: Responder = field(default_factory=lambda: Responder(Clock()))
+    clock: Clock = field(default_factory=Clock)
     slots: dict[str, ZoneSlot] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.clock.stop_at(NOW)
+        self.responder = Responder(self.clock)
         for origin, version in self.zones.items():
             self.slots[origin] = ZoneSlot(name_from_text(origin))
             self.slots[origin].publish(version)
+        self.chain = Chain(self.responder, self.clock, self.slots)
         zones = [(slot.origin, slot) for slot in self.slots.values()]
-        self.responder.route([Block(1, [0], [origin for origin, _ in zones], zones)])
+        origins = [origin for origin, _ in zones]
+        self.responder.route(
+            [Block(1, [DIRECT], origins, zones), Block(2, [CHAINED], origins, zones, chained=True)],
+        )
 
     def octets(self, octets: bytes, transport: str = "tcp") -> bytes | None:
         """What is said to these octets; None for silence."""
-        answer = self.responder.answer(0, octets, ("192.0.2.99", 4242), transport)
+        answers = {by: self._both(octets, by) for by in ("udp", "tcp")}
+        answer = answers[transport]
         assert not isinstance(answer, Declined)
         return answer
+
+    def _both(self, octets: bytes, transport: str) -> bytes | Declined | None:
+        direct, chained = (
+            self.responder.answer(listener, octets, ("192.0.2.99", 4242), transport) for listener in (DIRECT, CHAINED)
+        )
+        if isinstance(direct, Declined):
+            # A transfer: Python's in both blocks.
+            assert isinstance(chained, Declined)
+            return direct
+        if isinstance(chained, Declined):
+            chained = self.chain.octets(chained)
+        assert chained == direct, f"direct and chained differ by {transport}"
+        return direct
 
     def ask(
         self, qname: str | dns.name.Name, qtype: str = "A", *, transport: str = "tcp", **facts

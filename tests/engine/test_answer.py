@@ -7,6 +7,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
+from engine import Version, name_from_text, read_zone
 from tests.engine.asking import Serving, build, lines, query, serve, serve_signed, shown, signed, text
 
 # ------------------------------------------------------------------ RFC 1034 section 6.2
@@ -243,6 +244,59 @@ def test_a_wildcard_does_not_stand_for_what_a_cut_or_a_deeper_name_takes():
     assert zone.show("x.sub.w.example.") == "NOERROR\nAUTHORITY\nsub.w.example. 3600 NS ns.elsewhere."
     assert zone.show("x.a.w.example.") == f"NXDOMAIN AA\nAUTHORITY\n{NEGATIVE}"
     assert zone.show("a.w.example.") == f"NOERROR AA\nAUTHORITY\n{NEGATIVE}"
+
+
+def test_wildcards_stand_at_every_depth_each_for_what_no_deeper_name_takes():
+    zone = of('* TXT "apex"\n*.a TXT "a"\n*.b.a TXT "b"\n*.*.c TXT "star"\nd.e.a A 192.0.2.1\n')
+    for qname, word in (
+        ("x.example.", "apex"),
+        ("y.x.example.", "apex"),
+        ("x.a.example.", "a"),
+        ("y.x.a.example.", "a"),
+        ("x.b.a.example.", "b"),
+        ("z.y.x.b.a.example.", "b"),
+        # An asterisk in the middle is a label like any (RFC 4592 section 2.1.1), and has a wildcard of its own here.
+        ("x.*.c.example.", "star"),
+        ("*.b.a.example.", "b"),
+    ):
+        assert zone.show(qname, "TXT") == f'NOERROR AA\nANSWER\n{qname} 3600 TXT "{word}"'
+    # *.c is an empty non-terminal, b.a and e.a too: no wildcard goes past them (section 2.2.2).
+    for qname in ("x.c.example.", "b.a.example.", "e.a.example."):
+        assert zone.show(qname, "TXT") == f"NOERROR AA\nAUTHORITY\n{NEGATIVE}"
+    assert zone.show("x.e.a.example.", "TXT") == f"NXDOMAIN AA\nAUTHORITY\n{NEGATIVE}"
+
+
+def test_a_wildcard_cname_to_its_own_domain_closes_a_loop_and_one_past_a_dname_goes_on():
+    zone = of("*.w CNAME x.d\nd DNAME t\n*.t A 192.0.2.1\n")
+    assert zone.show("a.w.example.") == text("""\
+        NOERROR AA
+        ANSWER
+        a.w.example. 3600 CNAME x.d.example.
+        d.example. 3600 DNAME t.example.
+        x.d.example. 3600 CNAME x.t.example.
+        x.t.example. 3600 A 192.0.2.1
+    """)
+
+
+def test_ns_at_a_wildcard_holds_the_zone_and_dname_there_warns():
+    """RFC 4592 sections 4.2 and 4.4, RFC 6672 section 3.3; as named-checkzone has it."""
+    findings = {}
+    for rtype in ("NS", "DNAME"):
+        records = read_zone(name_from_text("example."), [("zone", (HEAD + f"*.w {rtype} ns.test.\n").encode())])
+        version, found = Version.build(records)
+        findings[rtype] = (version is None, [(one.rule, one.severity) for one in found])
+    assert findings["NS"] == (True, [("wildcard-ns", "error")])
+    assert findings["DNAME"] == (False, [("wildcard-dname", "warning")])
+
+
+def test_a_dname_at_a_wildcard_is_data_that_the_wildcard_has_and_redirects_below_the_asterisk_alone():
+    zone = of("*.w DNAME t\n*.t A 192.0.2.1\n")
+    assert zone.show("x.w.example.", "DNAME") == "NOERROR AA\nANSWER\nx.w.example. 3600 DNAME t.example."
+    assert zone.show("x.w.example.") == f"NOERROR AA\nAUTHORITY\n{NEGATIVE}"
+    assert lines(zone.ask("x.*.w.example.").answer)[1:] == [
+        "x.*.w.example. 3600 CNAME x.t.example.",
+        "x.t.example. 3600 A 192.0.2.1",
+    ]
 
 
 # ------------------------------------------------------------------ RFC 2308
@@ -609,6 +663,30 @@ def test_a_server_of_the_child_alone_says_that_there_is_no_ds():
     assert zone.show("example.", "DS") == f"NOERROR AA\nAUTHORITY\n{NEGATIVE}"
 
 
+def test_data_at_and_below_a_cut_is_never_answered_nor_added():
+    zone = of(
+        CUTS + "m MX 1 ns1.sub\nm MX 2 own\nm MX 3 ns.deep.sub\nc CNAME hidden.sub\nd DNAME x\n_s SRV 0 0 1 ns1.sub\n"
+    )
+    assert zone.ask("m.example.", "MX").additional == []
+    assert zone.ask("_s.example.", "SRV").additional == []
+    assert zone.show("own.example.").splitlines()[:2] == ["NOERROR", "AUTHORITY"]
+    assert lines(zone.ask("c.example.", "TXT").answer) == ["c.example. 3600 CNAME hidden.sub.example."]
+    # Not even by ANY, RRSIG or NSEC, nor where it is signed.
+    secure = serve_signed(HEAD + CUTS)
+    for qtype in ("ANY", "RRSIG", "NSEC", "NS", "TXT"):
+        response = secure.ask("hidden.sub.example.", qtype, dnssec=True)
+        assert response.answer == []
+        assert {dns.rdatatype.to_text(one.rdtype) for one in response.authority} == {"NS", "NSEC", "RRSIG"}
+
+
+def test_below_a_name_that_does_not_exist_nothing_does():
+    """RFC 8020 section 2: NXDOMAIN means that the name and all below it are not there; an empty non-terminal is."""
+    zone = of("x.ent A 192.0.2.1\n")
+    for qname in ("no.example.", "a.no.example.", "b.a.no.example.", "no.x.ent.example."):
+        assert zone.show(qname) == f"NXDOMAIN AA\nAUTHORITY\n{NEGATIVE}"
+    assert zone.show("ent.example.") == f"NOERROR AA\nAUTHORITY\n{NEGATIVE}"
+
+
 def test_names_outside_every_zone_are_refused():
     zone = of("")
     assert zone.show("www.test.") == "REFUSED"
@@ -658,6 +736,23 @@ def test_what_does_not_fit_into_a_datagram_is_truncated_at_whole_rrsets(payload,
     assert shown(response) == "NOERROR AA TC"
     assert response.edns == (-1 if payload is None else 0)
     assert len(of(LARGE).ask("large.example.", "TXT").answer) == 40
+
+
+@pytest.mark.parametrize(("count", "is_whole"), [(4000, True), (8000, False)])
+def test_rrsets_of_thousands_of_records_are_whole_by_tcp_as_long_as_a_message_holds_them(count, is_whole):
+    """RFC 1035 section 4.2.2: 65,535 octets a message; a record takes 16 at least. RFC 2181 section 5: no part of an RRset."""
+    zone = of("".join(f"huge A 10.{i >> 8}.{i & 255}.1\n" for i in range(count)) + "m MX 1 huge\nc CNAME huge\n")
+    assert zone.show("huge.example.", transport="udp", payload=1232) == "NOERROR AA TC"
+    assert zone.show("huge.example.", transport="udp") == "NOERROR AA TC"
+    response = zone.ask("huge.example.", transport="tcp")
+    assert (len(response.answer), shown(response).splitlines()[0]) == (
+        (count, "NOERROR AA") if is_whole else (0, "NOERROR AA TC")
+    )
+    # An alias is there whole, and says where to go on.
+    assert zone.show("c.example.", transport="udp") == "NOERROR AA TC\nANSWER\nc.example. 3600 CNAME huge.example."
+    # What is a courtesy is left out in silence.
+    assert zone.show("m.example.", "MX", transport="udp") == "NOERROR AA\nANSWER\nm.example. 3600 MX 1 huge.example."
+    assert len(zone.ask("m.example.", "MX", transport="tcp").additional) == (count if is_whole else 0)
 
 
 @pytest.mark.parametrize("limit", [512, 1232])

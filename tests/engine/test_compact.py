@@ -28,7 +28,7 @@ ns.plain 3600 A 192.0.2.4
 
 @pytest.fixture(scope="module")
 def version():
-    key = signing_key()
+    key = signing_key(15)
     zone = build(ZONE).edited([(b"\7example\0", DNSKEY, 3600, [key.dnskey])])
     plan = SigningPlan([(key, True, True)], inception=NOW - 3600, expiration=EXPIRATION, denial=Denial("compact"))
     signed = SignedVersion(zone, plan)

@@ -1,4 +1,4 @@
-"""The named messages of `tests/vectors/messages.txt`: over the boundary, and over UDP and TCP sockets."""
+"""The named messages of `tests/vectors/messages.txt`: over the boundary, through a chain, and over UDP and TCP sockets."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from authserver.plugin import StreamLimits
 from authserver.sockets import stream_socket
 from authserver.streams import Streams
 from engine import Block, Clock, Declined, Responder, SignedVersion, ZoneSlot, name_from_text
-from tests.engine.asking import NOW, build
+from tests.engine.asking import NOW, Serving, build
 
 VECTORS = Path(__file__).parents[1] / "vectors/messages.txt"
 FLAGS = ("AA", "TC", "RD", "RA", "AD", "CD")
@@ -133,6 +133,20 @@ def test_each_is_answered_as_its_rfc_says(case, transport):
         assert answer is None
     else:
         check(case, transport, answer)
+
+
+@pytest.fixture(scope="module")
+def both() -> Serving:
+    """The zone in a direct and in a chained block."""
+    return Serving({"example.": SignedVersion(build(ZONE))})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_is_answered_the_same_by_a_chained_block(case, both):
+    """`Serving` compares the two octet for octet, by both transports."""
+    if case.said["udp"] != "DECLINED":
+        answer = both.octets(case.octets, "udp")
+        assert (answer is None) == (case.said["udp"] == "SILENCE")
 
 
 def test_all_of_them_by_udp_leave_the_server_as_it_was():

@@ -1,6 +1,6 @@
 //! Proofs of absence in an answer: NSEC (RFC 4035 section 3.1.3), NSEC3 (RFC 5155 section 7.2), compact (RFC 9824).
 
-use super::{Answer, Denial, NameBuffer, is_proof};
+use super::{Answer, Denial, NameBuffer, is_proof, keyed};
 use crate::denial::compact_rdata;
 use crate::message::{Full, Section, rrtype};
 use crate::name;
@@ -82,18 +82,15 @@ impl Answer<'_, '_, '_> {
 
     /// The same for an alias made by a wildcard: its proof has to wait until the answer section is whole.
     pub(super) fn owe_expansion(&mut self, encloser: Option<usize>) {
-        if let Some(place) = self.place_of_expansion(encloser)
-            && let Some(owed) = self.owed.get_mut(self.debts)
-        {
-            *owed = place;
-            self.debts += 1;
+        if let Some(place) = self.place_of_expansion(encloser) {
+            self.owed.push((self.number, place));
         }
     }
 
     /// Write the proofs that aliases left, ahead of all else in the authority section.
     pub(super) fn settle(&mut self) -> Result<(), Full> {
-        let (owed, debts) = (self.owed, std::mem::take(&mut self.debts));
-        owed.iter().take(debts).try_for_each(|place| self.deny(*place))
+        let mut owed = std::mem::take(&mut self.owed).into_iter();
+        owed.try_for_each(|(number, place)| self.within(number, |answer| answer.deny(place)))
     }
 
     fn place_of_expansion(&mut self, encloser: Option<usize>) -> Option<usize> {
@@ -216,11 +213,12 @@ impl Answer<'_, '_, '_> {
 
     /// Write the NSEC or NSEC3 of a place of the chain, once an answer.
     fn deny(&mut self, place: usize) -> Result<(), Full> {
-        if self.denied.iter().take(self.denials).any(|denied| *denied == place) {
+        let here = keyed(self.number, place);
+        if self.denied.iter().take(self.denials).any(|denied| *denied == here) {
             return Ok(());
         }
         if let Some(slot) = self.denied.get_mut(self.denials) {
-            *slot = place;
+            *slot = here;
             self.denials += 1;
         }
         if self.zone.plan().is_none() {
