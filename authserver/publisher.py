@@ -107,6 +107,8 @@ class Zone:
     sealed: Live | None = None
     keys: tuple[Key, ...] = ()
     """As they stand now; those of `live` are as they were when it was planned."""
+    next_step_at: int | None = None
+    """When they are looked at next."""
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"
@@ -507,7 +509,7 @@ class Publisher:
         progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
         if not policy.is_insecure:
             store.record_policy(tx, *zone.key, policy)
-        zone.keys = tuple(progress.keys)
+        zone.keys, zone.next_step_at = tuple(progress.keys), progress.wait.until
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
         if missing:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))

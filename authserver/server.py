@@ -26,6 +26,7 @@ from typing import Final
 import dns.exception
 import dns.message
 import dns.rcode
+from prometheus_client import Metric
 
 from authserver import chain
 from authserver.backend import engine_effects
@@ -34,6 +35,7 @@ from authserver.errors import CorefileErrors, StateError, StateInUse
 from authserver.facts import LiveFacts, metric_facts
 from authserver.following import Follower, Registry, Site, World, follow, follower
 from authserver.http import HttpServers
+from authserver.keymetrics import key_metrics
 from authserver.listeners import ListenError, Listeners, places_of, shown
 from authserver.parent import ParentWatcher
 from authserver.pipeline import Pipeline
@@ -220,7 +222,7 @@ class Server:
             schedule=self.schedule,
             http=self.http,
             reload=self.reload,
-            zone_metrics=lambda: zone_metrics(metric_facts(self.pipeline.zones.values())),
+            zone_metrics=self._zone_metrics,
             stream_metrics=lambda: stream_metrics(self.streams.facts),
             reloads_failed=lambda: self._reloads_failed,
             is_settled=lambda: all(one.is_settled for one in followers),
@@ -238,6 +240,10 @@ class Server:
         self._route()
         await self.pipeline.remove(gone)
         self._follow()
+
+    def _zone_metrics(self) -> list[Metric]:
+        zones = list(self.pipeline.zones.values())
+        return [*zone_metrics(metric_facts(zones)), *key_metrics(zones, self.parents.status, self.clock.now())]
 
     async def _restore(self, followers: list[Follower]) -> None:
         """The last good versions of what the state knows."""
