@@ -19,6 +19,7 @@ from authserver.errors import CorefileErrors, Problem
 from authserver.plugin import (
     EFFECT,
     SOURCES,
+    TIMEOUTS,
     ZONES,
     Block,
     Build,
@@ -29,6 +30,7 @@ from authserver.plugin import (
     Link,
     Query,
     Response,
+    Timeouts,
     Transfer,
 )
 from authserver.schema import settings_of
@@ -56,6 +58,7 @@ def load(
     configuration.blocks = tuple(
         _block(number, block, configuration, known, findings) for number, block in enumerate(parsed.blocks)
     )
+    _check_limits(configuration, findings)
     if findings.problems:
         raise CorefileErrors(_sorted(findings.problems, (parsed.file, *parsed.files)))
     configuration.warnings = tuple(_sorted(findings.warnings, (parsed.file, *parsed.files)))
@@ -113,6 +116,20 @@ def _check_schemes(source: ServerBlock, findings: Findings) -> None:
                 f"key {key.text}: CoreDNS has {key.scheme}://, this version of Zonewright does not yet; it has {served}"
             )
             findings.problem(key.place, message)
+
+
+def _check_limits(configuration: Configuration, findings: Findings) -> None:
+    """An address and port has one set of limits; whoever says other ones than the first block is not heard."""
+    first: dict[tuple[str, int], Timeouts] = {}
+    for block in configuration.blocks:
+        for own in block.offered(TIMEOUTS):
+            places = [(address, key.port) for key in block.keys for address in block.addresses or ("",)]
+            said = {first.setdefault(place, own) for place in places}
+            for other in said:
+                if other.limits != own.limits:
+                    findings.warn(
+                        own.place, f"timeouts: where both blocks listen, the limits of {other.place} are in force"
+                    )
 
 
 def _grouped(lines: Sequence[Directive], known: Directives, findings: Findings) -> dict[str, list[Directive]]:

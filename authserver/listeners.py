@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from authserver.plugin import LISTEN, Block, Configuration, Listen
-from authserver.sockets import Streams, stream_socket
+from authserver.plugin import LISTEN, TIMEOUTS, Block, Configuration, Listen, StreamLimits
+from authserver.sockets import stream_socket
+from authserver.streams import Streams
 from engine import Responder
 
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 (what no `bind` means)
@@ -56,6 +57,16 @@ def places_of(block: Block) -> dict[Place, list[bytes]]:
     return places
 
 
+def limits_of(configuration: Configuration) -> dict[Place, StreamLimits]:
+    """The limits of connections to each place: those of the first block there that says any."""
+    limits: dict[Place, StreamLimits] = {}
+    for block in configuration.blocks:
+        for own in block.offered(TIMEOUTS):
+            for place in places_of(block):
+                limits.setdefault(place, own.limits)
+    return limits
+
+
 def shown(place: Place) -> str:
     """`ADDRESS:PORT` for people."""
     address, port = place
@@ -86,7 +97,7 @@ class Listeners:
         """What a listener of the engine is bound to."""
         return next((one.bound for one in self._open.values() if one.number == number), ("", 0))
 
-    async def bind(self, configuration: Configuration) -> list[Place]:
+    def bind(self, configuration: Configuration) -> list[Place]:
         """Bind what the configuration wants and is not there yet; all or nothing; the new ones. Raises ListenError."""
         wanted = dict.fromkeys(place for block in configuration.blocks for place in places_of(block))
         missing = [place for place in wanted if place not in self._open]
@@ -98,7 +109,7 @@ class Listeners:
                     self._open[place] = one
                     done.append(place)
         except ListenError:
-            await self.close(done)
+            self.close(done)
             raise
         return done
 
@@ -118,28 +129,32 @@ class Listeners:
             self._responder.close(number)
             raise _listen_error(place, error) from error
 
-    async def listen(self) -> None:
-        """Take TCP connections wherever that is not done yet."""
+    def listen(self, configuration: Configuration) -> None:
+        """Take TCP connections wherever that is not done yet, everywhere by the limits of this configuration."""
+        limits = limits_of(configuration)
         for place, one in self._open.items():
-            if place not in self._listening:
-                await self._streams.listen(one.number, one.stream)
+            own = limits.get(place, StreamLimits())
+            if place in self._listening:
+                self._streams.limit(one.number, own)
+            else:
+                self._streams.listen(one.number, one.stream, own)
                 self._listening.add(place)
 
-    async def close(self, places: Iterable[Place]) -> None:
+    def close(self, places: Iterable[Place]) -> None:
         """Close these places."""
         for place in places:
             one = self._open.pop(place)
             self._responder.close(one.number)
             if place in self._listening:
                 self._listening.discard(place)
-                await self._streams.close(one.number)
+                self._streams.close(one.number)
             else:
                 one.stream.close()
 
-    async def close_unwanted(self, configuration: Configuration) -> None:
+    def close_unwanted(self, configuration: Configuration) -> None:
         """Close what the configuration has no use for."""
         wanted = {place for block in configuration.blocks for place in places_of(block)}
-        await self.close([place for place in self._open if place not in wanted])
+        self.close([place for place in self._open if place not in wanted])
 
 
 def _listen_error(place: Place, error: OSError) -> ListenError:

@@ -61,6 +61,7 @@ __all__ = [
     "ROOT",
     "SIGNING",
     "SOURCES",
+    "TIMEOUTS",
     "TRANSFER",
     "ZONES",
     "Address",
@@ -103,6 +104,8 @@ __all__ = [
     "Settings",
     "Signing",
     "Source",
+    "StreamLimits",
+    "Timeouts",
     "Transfer",
     "TransferRule",
     "Word",
@@ -254,6 +257,31 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds of the connections that a listener of streams takes; seconds and counts, None for no bound.
+
+    `read` is for the rest of a message that has begun, `write` for a client to take anything of what is to be sent,
+    `idle` for a connection on which nothing is asked or answered. A client is an IPv4 address or an IPv6 /56.
+    """
+
+    read: float = 3.0
+    write: float = 5.0
+    idle: float = 10.0
+    lifetime: float | None = None
+    queries: int | None = None
+    connections: int = 12_288
+    connections_per_client: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits of the connections to a block's addresses, and where they are said."""
+
+    limits: StreamLimits
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where zones come from, for the server to read and to watch.
 
@@ -292,6 +320,7 @@ RELOAD: Final[Capability[ReloadTimes]] = Capability("reloading of the Corefile")
 ROOT: Final[Capability[Path]] = Capability("a base directory")
 SIGNING: Final[Capability[Signing]] = Capability("signing")
 SOURCES: Final[Capability[Source]] = Capability("sources of zones")
+TIMEOUTS: Final[Capability[Timeouts]] = Capability("limits of streams")
 TRANSFER: Final[Capability[TransferRule]] = Capability("zone transfer")
 ZONES: Final[Capability[ZoneBackend]] = Capability("zones")
 
@@ -376,6 +405,8 @@ class Runtime:
     """Load the Corefile again, as HUP does, and put it in force; False if the old one stays."""
     zone_metrics: "Callable[[], Iterable[Metric]]" = field(default=lambda: ())
     """The server's own facts about zones, sources and signatures (`telemetry.zone_metrics`)."""
+    stream_metrics: "Callable[[], Iterable[Metric]]" = field(default=lambda: ())
+    """Those about connections (`telemetry.stream_metrics`)."""
     reloads_failed: Callable[[], int] = field(default=lambda: 0)
     is_settled: Callable[[], bool] = field(default=lambda: True)
     """Whether each configured zone is live or held."""

@@ -49,14 +49,16 @@ from authserver.plugin import (
     Configuration,
     ParentRule,
     Runtime,
+    StreamLimits,
 )
 from authserver.plugins.transfer import rule_of
 from authserver.publisher import Zone
 from authserver.query import Query, Response
 from authserver.schedule import Action, Schedule
-from authserver.sockets import DeclinedQueries, NotifyTarget, StreamLimits, Streams, notify
+from authserver.sockets import DeclinedQueries, NotifyTarget, notify
 from authserver.state import State, default_directory
-from authserver.telemetry import zone_metrics
+from authserver.streams import Streams
+from authserver.telemetry import stream_metrics, zone_metrics
 from authserver.timekeeping import TOLERANCE_S
 from authserver.watch import Watch, Watcher
 from engine import Block as Route
@@ -112,10 +114,9 @@ class Server:
         self.configuration = configuration
         self.state = state
         self.clock = clock
-        limits = StreamLimits(connections=room_for_connections())
-        self.responder = Responder(clock, idle_ms=int(limits.idle * 1000))
+        self.responder = Responder(clock)
         self.schedule = Schedule(clock)
-        self.streams = Streams(self.responder, self._dispatch, limits)
+        self.streams = Streams(self.responder, self._dispatch, room_for_connections())
         self.listeners = Listeners(self.responder, self.streams, options.threads)
         self.declined = DeclinedQueries(self.responder, self._dispatch)
         self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
@@ -149,7 +150,7 @@ class Server:
         return GOOD if self.schedule.failed_task is None else BAD_CONFIGURATION
 
     async def _start(self) -> None:
-        await self.listeners.bind(self.configuration)
+        self.listeners.bind(self.configuration)
         drop_privileges(self.options.user)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signal_number, self._stop.set)
@@ -159,9 +160,9 @@ class Server:
         await self._put_in_force(self.configuration)
         self.pipeline.start()
         self.responder.start()
-        await self.listeners.listen()
+        self.listeners.listen(self.configuration)
         self.declined.start()
-        self.schedule.start("idle connections", self.streams.sweep)
+        self.schedule.start("limits of connections", self.streams.sweep)
         self.schedule.start("query log", self._write_log)
         self.schedule.start("parents", self.parents.run)
         await self._control.start()
@@ -186,7 +187,7 @@ class Server:
             one.cancel()
         await self._control.stop()
         self.declined.stop()
-        await self.streams.close_all()
+        self.streams.close_all()
         await asyncio.to_thread(self.responder.stop)
         await self.pipeline.stop()
 
@@ -220,6 +221,7 @@ class Server:
             http=self.http,
             reload=self.reload,
             zone_metrics=lambda: zone_metrics(metric_facts(self.pipeline.zones.values())),
+            stream_metrics=lambda: stream_metrics(self.streams.facts),
             reloads_failed=lambda: self._reloads_failed,
             is_settled=lambda: all(one.is_settled for one in followers),
             is_stopping=self._stop.is_set,
@@ -301,18 +303,18 @@ class Server:
         async with self._reload_lock:
             try:
                 configuration = await asyncio.to_thread(load, self.options)
-                bound = await self.listeners.bind(configuration)
+                bound = self.listeners.bind(configuration)
                 old = self.configuration
                 try:
                     await self._put_in_force(configuration)
                 except (OSError, CorefileErrors):
-                    await self.listeners.close(bound)
+                    self.listeners.close(bound)
                     raise
                 self._say_chains(configuration)
                 self.responder.start()
-                await self.listeners.listen()
+                self.listeners.listen(configuration)
                 await old.stop()
-                await self.listeners.close_unwanted(configuration)
+                self.listeners.close_unwanted(configuration)
             except CorefileErrors as errors:
                 return self._kept([str(problem) for problem in errors.problems])
             except (ListenError, OSError) as error:
@@ -516,13 +518,19 @@ def _account(user: str) -> pwd.struct_passwd:
 
 
 def room_for_connections() -> int:
-    """How many TCP connections there may be: never all descriptors, or clients could keep the state from being written.
+    """How many connections there may be: never all descriptors, or clients could keep the state from being written.
 
     As many descriptors as the process may have are asked for first.
     """
+    wanted = StreamLimits().connections
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return StreamLimits().connections if most == resource.RLIM_INFINITY else min(StreamLimits().connections, most // 2)
+    if most == resource.RLIM_INFINITY or most * 3 // 4 >= wanted:
+        return wanted
+    log.warning(
+        "no more than %d connections at a time: %d descriptors may be open (RLIMIT_NOFILE)", most * 3 // 4, most
+    )
+    return most * 3 // 4
 
 
 def drop_privileges(user: str | None) -> None:

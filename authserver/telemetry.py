@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from authserver.plugin import name_text
+from authserver.streams import StreamFacts
 
 _COLOURS: Final = {logging.ERROR: "\x1b[31m", logging.WARNING: "\x1b[33m", logging.DEBUG: "\x1b[2m"}
 _RESET: Final = "\x1b[0m"
@@ -130,6 +131,25 @@ def _values(fact: ZoneFacts) -> list[tuple[str, float | None]]:
         ("published", fact.published_at),
         ("expiration", fact.earliest_expiration),
     ]
+
+
+def stream_metrics(facts: StreamFacts) -> list[Metric]:
+    """The metrics of connections: `zonewright_stream_…{transport}`."""
+    standing = GaugeMetricFamily("zonewright_stream_connections", "Connections that stand.", labels=("transport",))
+    accepted = CounterMetricFamily("zonewright_stream_accepted", "Connections taken.", labels=("transport",))
+    for transport, count in facts.standing.items():
+        standing.add_metric((transport,), count)
+    for transport, count in facts.accepted.items():
+        accepted.add_metric((transport,), count)
+    labels = ("transport", "reason")
+    refused = CounterMetricFamily("zonewright_stream_refused", "Connections there was no room for.", labels=labels)
+    closed = CounterMetricFamily(
+        "zonewright_stream_closed", "Connections that ended, by what ended them.", labels=labels
+    )
+    for family, counts in ((refused, facts.refused), (closed, facts.closed)):
+        for (transport, reason), count in counts.items():
+            family.add_metric((transport, reason), count)
+    return [standing, accepted, refused, closed]
 
 
 def engine_metrics(totals: dict[str, int], log_dropped: int) -> list[Metric]:

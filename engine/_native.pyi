@@ -442,9 +442,8 @@ class Declined:
 class Responder:
     """Sockets, UDP threads, routes and counters."""
 
-    def __new__(cls, clock: Clock, *, queue: int = 4096, idle_ms: int = 10000) -> Responder:
-        """`queue` bounds how many declined queries may wait for Python; more are dropped and counted. `idle_ms` is how
-        long a stream may be idle, which clients are told who ask (RFC 7828)."""
+    def __new__(cls, clock: Clock, *, queue: int = 4096) -> Responder:
+        """`queue` bounds how many declined queries may wait for Python; more are dropped and counted."""
     def bind(self, address: str, port: int, threads: int = 1) -> int:
         """Bind UDP sockets (one a thread, SO_REUSEPORT) and give the listener's number. Port 0 takes a free one.
 
@@ -459,9 +458,17 @@ class Responder:
     def route(self, blocks: Sequence[Block]) -> None:
         """Swap the whole route table."""
     def answer(
-        self, listener: int, query: bytes, client: tuple[str, int], transport: Literal["udp", "tcp"]
+        self,
+        listener: int,
+        query: bytes,
+        client: tuple[str, int],
+        transport: Literal["udp", "tcp"],
+        idle_ms: int = 0,
     ) -> bytes | Declined | None:
-        """Answer octets that came by a stream: the response, a query for Python, or None to say nothing."""
+        """Answer octets that came by a stream: the response, a query for Python, or None to say nothing.
+
+        `idle_ms` is how long the stream may be idle from now on, which a client is told that asks (RFC 7828); 0 asks it
+        to close. Tenths of seconds count, 6553.5 s are the most."""
     def answer_from(
         self, slot: ZoneSlot, query: bytes, transport: Literal["udp", "tcp"], effects: Effects | None = None
     ) -> bytes:

@@ -272,6 +272,7 @@ class Exporter:
         yield from query_metrics(self._rows(blocks), {block.number: block.label for block in blocks})
         yield from engine_metrics(running.responder.totals(), running.responder.log_dropped)
         yield from running.zone_metrics()
+        yield from running.stream_metrics()
         for offered in self.configuration.offered(METRICS):
             yield from offered()
         yield from ProcessCollector(registry=None).collect()

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use zonewright_engine::build::build;
 use zonewright_engine::clock::Clock;
@@ -83,7 +83,7 @@ fn service(effects: Effects) -> Result<Service, Box<dyn std::error::Error>> {
     let (version, _) = build(&read(&origin, &[Source { name: "zone", octets: text.as_bytes() }], &limits), None);
     let slot = Arc::new(ZoneSlot::new(origin.clone()));
     slot.swap(version.map(|version| Arc::new(SignedVersion::new(Arc::new(version), None, None))));
-    let service = Service::new(Arc::new(Clock::default()), 16, Duration::from_secs(10))?;
+    let service = Service::new(Arc::new(Clock::default()), 16)?;
     service.responder.route(vec![BlockParts {
         number: 0,
         listeners: vec![0],

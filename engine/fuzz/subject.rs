@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use zonewright_engine::build::build;
 use zonewright_engine::clock::Clock;
@@ -91,7 +91,7 @@ impl Subject {
     pub fn new() -> Self {
         let clock = Clock::default();
         clock.stop_at(1_700_000_000);
-        let service = Service::new(Arc::new(clock), 16, Duration::from_secs(10)).expect("an eventfd");
+        let service = Service::new(Arc::new(clock), 16).expect("an eventfd");
         let zones = vec![
             slot("example.", Some((&large_zone(), Some(plan())))),
             slot("sub.example.", Some((UNSIGNED, None))),
@@ -186,6 +186,7 @@ fn arrival(listener: u32, transport: Transport) -> Arrival {
         local: None,
         transport,
         batch: None,
+        idle: 100,
     }
 }
 

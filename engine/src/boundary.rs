@@ -919,9 +919,9 @@ struct Responder(Arc<serve::Service>);
 #[pymethods]
 impl Responder {
     #[new]
-    #[pyo3(signature = (clock, *, queue = 4096, idle_ms = 10_000))]
-    fn new(clock: &Clock, queue: usize, idle_ms: u64) -> PyResult<Self> {
-        Ok(Self(Arc::new(serve::Service::new(Arc::clone(&clock.0), queue, Duration::from_millis(idle_ms))?)))
+    #[pyo3(signature = (clock, *, queue = 4096))]
+    fn new(clock: &Clock, queue: usize) -> PyResult<Self> {
+        Ok(Self(Arc::new(serve::Service::new(Arc::clone(&clock.0), queue)?)))
     }
 
     #[pyo3(signature = (address, port, threads = 1))]
@@ -953,6 +953,7 @@ impl Responder {
         py.detach(|| self.0.responder.route(parts));
     }
 
+    #[pyo3(signature = (listener, query, client, transport, idle_ms = 0))]
     fn answer<'py>(
         &self,
         py: Python<'py>,
@@ -960,14 +961,16 @@ impl Responder {
         query: &[u8],
         client: (String, u16),
         transport: &str,
+        idle_ms: u32,
     ) -> PyResult<Option<Reply<'py>>> {
         let client = address_of(&client.0, client.1)?;
         let transport = transport_of(transport)?;
-        let arrival = Arrival { worker: usize::MAX, listener, client, local: None, transport, batch: None };
+        let idle = u16::try_from(idle_ms / 100).unwrap_or(u16::MAX);
+        let arrival = Arrival { worker: usize::MAX, listener, client, local: None, transport, batch: None, idle };
         let (outcome, out) = py.detach(|| self.0.respond(query, &arrival));
         if let Outcome::Declined(block) = outcome {
             let octets = query.into();
-            let declined = responder::Declined { block, octets, listener, local: None, client, transport };
+            let declined = responder::Declined { block, octets, listener, local: None, client, transport, idle };
             return Ok(Some(Reply::Declined(Bound::new(py, Declined(declined))?)));
         }
         Ok(to_answer(py, &outcome, &out).map(Reply::Octets))
@@ -998,6 +1001,7 @@ impl Responder {
             local: query.local,
             transport: query.transport,
             batch: None,
+            idle: query.idle,
         };
         let mut out = vec![0; LARGEST];
         let outcome = py.detach(|| self.0.responder.dress(&query.octets, response, &arrival, &mut out));

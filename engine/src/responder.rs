@@ -287,6 +287,8 @@ pub struct Declined {
     pub client: SocketAddr,
     /// How.
     pub transport: Transport,
+    /// How long its stream may be idle from now on, in tenths of a second.
+    pub idle: u16,
 }
 
 /// What became of a query.
@@ -326,6 +328,8 @@ pub struct Arrival {
     pub transport: Transport,
     /// When its batch came, where it came in one.
     pub batch: Option<Instant>,
+    /// How long its stream may be idle from now on, in tenths of a second.
+    pub idle: u16,
 }
 
 /// Counts of the whole process.
@@ -357,8 +361,6 @@ pub struct Responder {
     plain: Arc<Effects>,
     /// Where no block says anything of cookies: answered, with a secret of this process.
     cookies: Arc<Cookies>,
-    /// How long a stream may be idle, in tenths of a second.
-    idle: u16,
     /// Counts.
     pub totals: Totals,
 }
@@ -377,7 +379,7 @@ impl Responder {
     ///
     /// # Errors
     /// No eventfd could be had, or nothing random.
-    pub fn new(clock: Arc<Clock>, queue: usize, idle: Duration) -> std::io::Result<Self> {
+    pub fn new(clock: Arc<Clock>, queue: usize) -> std::io::Result<Self> {
         let mut secret = [0; 16];
         aws_lc_rs::rand::fill(&mut secret).map_err(std::io::Error::other)?;
         Ok(Self {
@@ -388,7 +390,6 @@ impl Responder {
             clock,
             plain: Arc::default(),
             cookies: Arc::new(Cookies { secrets: vec![secret], required: false }),
-            idle: u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX),
             totals: Totals::default(),
         })
     }
@@ -475,7 +476,7 @@ impl Responder {
         let block = found.map(|(route, _)| &route.block).or(front.block.as_ref());
         let effects = block.map_or(&self.plain, |block| &block.effects);
         let cookies = front.cookies.as_ref().unwrap_or(&self.cookies);
-        let mut manner = Manner::new(query, arrival.transport, effects, self.idle);
+        let mut manner = Manner::new(query, arrival.transport, effects, arrival.idle);
         if manner.take_cookie(query, cookies, arrival.client.ip(), || self.clock.now()).is_err() {
             add(&self.totals.malformed);
             return manner.refuse(query, rcode::FORMERR, None, out);
@@ -599,7 +600,8 @@ impl Responder {
             Ok(query) => query,
             Err(reason) => return to_malformed(octets, reason, out),
         };
-        let mut manner = Manner::new(&query, transport, effects, self.idle);
+        // Whoever dresses this puts in how long the stream may be idle.
+        let mut manner = Manner::new(&query, transport, effects, 0);
         if !name::is_at_or_below(query.qname, &slot.origin) {
             return manner.refuse(&query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
         }
@@ -619,7 +621,7 @@ impl Responder {
         let front = routes.front(arrival.listener);
         let block = found.map(|(route, _)| &route.block).or(front.block.as_ref());
         let effects = block.map_or(&self.plain, |block| &block.effects);
-        let mut manner = Manner::new(&query, arrival.transport, effects, self.idle);
+        let mut manner = Manner::new(&query, arrival.transport, effects, arrival.idle);
         let cookies = front.cookies.as_ref().unwrap_or(&self.cookies);
         if manner.take_cookie(&query, cookies, arrival.client.ip(), || self.clock.now()).is_err() {
             return manner.refuse(&query, rcode::FORMERR, None, out);

@@ -42,15 +42,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service without sockets and routes; a stream may be idle for so long.
+    /// A service without sockets and routes.
     ///
     /// # Errors
     /// The system gives no eventfd.
-    pub fn new(clock: Arc<Clock>, queue: usize, idle: Duration) -> io::Result<Self> {
+    pub fn new(clock: Arc<Clock>, queue: usize) -> io::Result<Self> {
         quieten_panics();
         Ok(Self {
             sockets: Sockets::new(),
-            responder: Responder::new(Arc::clone(&clock), queue, idle)?,
+            responder: Responder::new(Arc::clone(&clock), queue)?,
             clock,
             counters: Counters::new(),
             tap: Tap::new(LOG_LINES),
@@ -152,6 +152,7 @@ impl Answerer for Service {
             local: datagram.local,
             transport: Transport::Udp,
             batch: Some(datagram.received),
+            idle: 0,
         };
         let observe = |seen: &Observed<'_>| self.observe(&arrival, datagram.received, seen);
         match self.responder.respond(datagram.octets, &arrival, out, observe) {
@@ -165,6 +166,7 @@ impl Answerer for Service {
                     local: datagram.local,
                     client: datagram.client,
                     transport: Transport::Udp,
+                    idle: 0,
                 });
                 0
             }

@@ -28,16 +28,17 @@ ns.cut A 192.0.2.4
 SECRET = bytes.fromhex("e5e973e5a6b2a43f48e7dc849e37bfcf")
 OLD = bytes.fromhex("445536bcd2513298075a5d379663c962")
 CLIENT = bytes.fromhex("2464c4abcf10c957")
-COOKIE, NSID, KEEPALIVE = 10, 3, 11
+COOKIE, NSID, KEEPALIVE, PADDING = 10, 3, 11, 12
 
 
 class Server:
     """One block over one zone, asked without a socket; its clock stands."""
 
-    def __init__(self, *, is_signed=False, chained=False, **effects):
+    def __init__(self, *, is_signed=False, chained=False, idle_ms=10_000, **effects):
+        self.idle_ms = idle_ms
         self.clock = Clock()
         self.clock.stop_at(NOW)
-        self.responder = Responder(self.clock, idle_ms=10_000)
+        self.responder = Responder(self.clock)
         origin = name_from_text("example.")
         self.slot = ZoneSlot(origin)
         version = build(ZONE)
@@ -47,7 +48,7 @@ class Server:
         self.responder.route([Block(0, [0], [origin], zones, chained=chained, effects=self.effects)])
 
     def octets(self, octets, transport="udp", client="192.0.2.99"):
-        answer = self.responder.answer(0, octets, (client, 4242), transport)
+        answer = self.responder.answer(0, octets, (client, 4242), transport, self.idle_ms)
         if not isinstance(answer, Declined):
             return answer
         # The least that a chain does.
@@ -220,6 +221,19 @@ def test_keepalive_is_told_in_streams_and_ignored_in_datagrams(serve):
     assert option(serve().ask(transport="tcp", **query), KEEPALIVE) == (100).to_bytes(2, "big")
     assert option(serve().ask(transport="udp", **query), KEEPALIVE) is None
     assert option(serve().ask(transport="tcp"), KEEPALIVE) is None
+
+
+@pytest.mark.parametrize(("idle_ms", "tenths"), [(0, 0), (99, 0), (100, 1), (6_553_500, 65535), (86_400_000, 65535)])
+def test_keepalive_is_what_is_in_force_when_the_query_comes(serve, idle_ms, tenths):
+    answer = serve(idle_ms=idle_ms).ask(transport="tcp", options=[(KEEPALIVE, b"")])
+    assert option(answer, KEEPALIVE) == tenths.to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_no_answer_in_clear_is_padded(serve, transport):
+    padded = serve().octets(make(options=[(PADDING, bytes(64))]), transport)
+    assert option(dns.message.from_wire(padded), PADDING) is None
+    assert len(padded) == len(serve().octets(make(), transport))
 
 
 # ------------------------------------------------------------------ extended errors and response codes

@@ -13,7 +13,9 @@ import dns.name
 import dns.rcode
 import pytest
 
-from authserver.sockets import Streams, stream_socket
+from authserver.plugin import StreamLimits
+from authserver.sockets import stream_socket
+from authserver.streams import Streams
 from engine import Block, Clock, Declined, Responder, SignedVersion, ZoneSlot, name_from_text
 from tests.engine.asking import NOW, build
 
@@ -177,10 +179,10 @@ def test_all_of_them_by_tcp_leave_the_server_as_it_was():
         async def dispatch(declined):
             return engine.refuse(declined.octets, dns.rcode.REFUSED)
 
-        streams = Streams(engine, dispatch)
+        streams = Streams(engine, dispatch, room=100)
         bound = stream_socket("127.0.0.1", 0)
         address = bound.getsockname()
-        await streams.listen(7, bound)
+        streams.listen(7, bound, StreamLimits())
         try:
             for case in CASES:
                 answer = await ask_by_tcp(address, case.octets)
@@ -190,6 +192,6 @@ def test_all_of_them_by_tcp_leave_the_server_as_it_was():
                     check(case, "tcp", answer)
                 assert (await ask_by_tcp(address, PROBE))[:2] == PROBE[:2], case.name
         finally:
-            await streams.close_all()
+            streams.close_all()
 
     asyncio.run(run())
