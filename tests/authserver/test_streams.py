@@ -87,7 +87,7 @@ class Talk:
         return {reason: count for (_, reason), count in self.facts.closed.items()}
 
     async def until(self, condition):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (nothing says when)
             await asyncio.sleep(0.01)
 
 

@@ -1,10 +1,12 @@
 import io
 import logging
 import sys
+from collections import Counter
 
 import pytest
 
-from authserver.telemetry import ZoneFacts, engine_metrics, set_up_logging, zone_metrics
+from authserver.streams import StreamFacts
+from authserver.telemetry import ZoneFacts, engine_metrics, set_up_logging, stream_metrics, zone_metrics
 
 
 class Terminal(io.StringIO):
@@ -67,6 +69,23 @@ def test_zones_are_told_by_origin_and_view():
     assert families["zonewright_zone_live"] == {"a.": 1, "b.": 0}
     assert families["zonewright_zone_held"] == {"a.": 0, "b.": 1}
     assert families["zonewright_zone_signature_expiration_timestamp_seconds"] == {"a.": 99}
+
+
+def test_connections_are_told_by_transport_and_by_what_ended_them():
+    closed = Counter({("tcp", "idle"): 4, ("tcp", "client"): 1})
+    facts = StreamFacts(Counter(tcp=2), Counter(tcp=7), Counter({("tcp", "room"): 3}), closed)
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in stream_metrics(facts)
+        for sample in metric.samples
+    }
+    assert samples == {
+        ("zonewright_stream_connections", "tcp"): 2,
+        ("zonewright_stream_accepted_total", "tcp"): 7,
+        ("zonewright_stream_refused_total", "tcp", "room"): 3,
+        ("zonewright_stream_closed_total", "tcp", "idle"): 4,
+        ("zonewright_stream_closed_total", "tcp", "client"): 1,
+    }
 
 
 def test_the_engine_s_counts_are_counters():
