@@ -24,6 +24,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from authserver.plugin import StreamLimits
@@ -107,8 +108,8 @@ class Streams:
         while True:
             await asyncio.sleep(SWEEP_S)
             now = time.monotonic()
-            for connection in self.connections:
-                connection.check(now)
+            for listening in list(self._listenings.values()):
+                listening.check(now)
 
     async def turn(self) -> None:
         """Wait until one more message of a transfer may be made: one in each round of the loop, whoever asks for them.
@@ -153,9 +154,12 @@ class Listening:
         self.number = number
         self.limits = limits
         self.transport: Transport = transport
-        self.connections: set[Connection] = set()
+        self.connections: OrderedDict[Connection, None] = OrderedDict()
+        """In the order they came."""
         self.waiting: OrderedDict[Connection, None] = OrderedDict()
         """In the order of their last activity."""
+        self.watched: set[Connection] = set()
+        """Those that owe the rest of a message, or the reading of an answer, or their end."""
         self._bound = bound
         self._clients: Counter[Client] = Counter()
         self._transfers: dict[Client, asyncio.Semaphore] = {}
@@ -205,7 +209,7 @@ class Listening:
             accepted.close()
             return
         connection = Connection(self, client, peer)
-        self.connections.add(connection)
+        self.connections[connection] = None
         self._clients[client] += 1
         self.streams.facts.standing[self.transport] += 1
         self.streams.facts.accepted[self.transport] += 1
@@ -228,12 +232,25 @@ class Listening:
             accepted.close()
             connection.connection_lost(None)
 
+    def check(self, now: float) -> None:
+        """Close connections that are over a limit of time; only those that are near one are looked at."""
+        for connection in list(self.watched):
+            connection.check(now)
+        idle, lifetime = self.limits.idle, self.limits.lifetime
+        for connection in list(takewhile(lambda one: now - one.active_at > idle, self.waiting)):
+            if connection not in self.watched:
+                connection.close("idle")
+        if lifetime is not None:
+            for connection in list(takewhile(lambda one: now - one.made_at > lifetime, self.connections)):
+                connection.end("lifetime")
+
     def forget(self, connection: Connection, reason: str) -> None:
         """A connection is over, or as good as over."""
         if connection not in self.connections:
             return
-        self.connections.discard(connection)
+        del self.connections[connection]
         self.waiting.pop(connection, None)
+        self.watched.discard(connection)
         self._clients[connection.client] -= 1
         if not self._clients[connection.client]:
             del self._clients[connection.client]
@@ -280,7 +297,6 @@ class Connection(asyncio.BufferedProtocol):
         "_is_ending",
         "_is_over",
         "_listening",
-        "_made_at",
         "_peer",
         "_reason",
         "_taken",
@@ -291,6 +307,7 @@ class Connection(asyncio.BufferedProtocol):
         "_writers",
         "active_at",
         "client",
+        "made_at",
     )
 
     def __init__(self, listening: Listening, client: Client, peer: tuple[str, int]) -> None:
@@ -298,6 +315,7 @@ class Connection(asyncio.BufferedProtocol):
         now = time.monotonic()
         self.client = client
         self.active_at = now
+        self.made_at = now
         self._listening = listening
         self._peer = peer
         self._transport: asyncio.Transport | None = None
@@ -306,7 +324,6 @@ class Connection(asyncio.BufferedProtocol):
         self._answerable = True
         self._writers: list[asyncio.Future[None]] | None = None
         self._taken = 0
-        self._made_at = now
         self._begun_at: float | None = None
         self._unsent = 0
         self._unsent_at = now
@@ -405,6 +422,7 @@ class Connection(asyncio.BufferedProtocol):
             self._resume_reading()
             if self._buffer and self._begun_at is None:
                 self._begun_at = time.monotonic()
+                self._listening.watched.add(self)
         elif not self._tasks:
             self._finish()
 
@@ -466,6 +484,8 @@ class Connection(asyncio.BufferedProtocol):
             self._unsent = 0  # that it may send is a sign that the client reads
             # RFC 7766 section 8: length and message in one write.
             self._transport.write(len(message).to_bytes(2, "big") + message)
+            if self._transport.get_write_buffer_size():
+                self._listening.watched.add(self)
 
     def _on_answered(self, task: asyncio.Task[None]) -> None:
         assert self._tasks is not None, "there was a task"
@@ -502,7 +522,7 @@ class Connection(asyncio.BufferedProtocol):
     # ---------------------------------------------------------------- flow and end
 
     def check(self, now: float) -> None:
-        """Close or abort if a limit of time is passed."""
+        """Close or abort if the client is late with what it owes."""
         limits = self._listening.limits
         unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
         if unsent:
@@ -515,13 +535,15 @@ class Connection(asyncio.BufferedProtocol):
         if self._ended_at is not None:
             if now - self._ended_at > limits.read:
                 self.abort(self._reason)
-        elif self._begun_at is not None and now - self._begun_at > limits.read:
+        elif self._begun_at is None:
+            self._listening.watched.discard(self)
+        elif now - self._begun_at > limits.read:
             self.close("read")
-        elif not self._tasks and now - self.active_at > limits.idle:
-            self.close("idle")
-        elif limits.lifetime is not None and now - self._made_at > limits.lifetime:
-            self._end("lifetime")
-            self._go_on()
+
+    def end(self, reason: str) -> None:
+        """Close when what was asked is answered."""
+        self._end(reason)
+        self._go_on()
 
     def close(self, reason: str) -> None:
         """Close after what was written has been sent."""
@@ -529,7 +551,7 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(reason)
         elif self._ended_at is None:
             self._reason = reason
-            self._ended_at = time.monotonic()
+            self._on_ended()
             self._transport.close()
 
     def abort(self, reason: str) -> None:
@@ -542,6 +564,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _on_ended(self) -> None:
+        self._ended_at = time.monotonic()
+        self._listening.watched.add(self)
+
     def _finish(self) -> None:
         """All is answered. Who may still be sending is read from for a while: to close would take the answers from it.
 
@@ -552,7 +578,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or self._at_eof or not transport.can_write_eof():
             self.close(self._reason)
             return
-        self._ended_at = time.monotonic()
+        self._on_ended()
         with contextlib.suppress(OSError):
             transport.write_eof()
         self._resume_reading()

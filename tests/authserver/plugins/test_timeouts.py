@@ -40,6 +40,9 @@ def test_a_block_stays_direct(load):
     assert block.is_direct
 
 
+PROPERTIES = "read, write, idle, lifetime, maxtcpqueries, max_connections, max_connections_per_client"
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -52,8 +55,7 @@ def test_a_block_stays_direct(load):
         ("max_connections 0", "timeouts: max_connections: N: '0' is not a number from 1 to 1048576"),
         (
             "linger 5s",
-            "timeouts: property 'linger' is unknown; accepted: "
-            + "read, write, idle, lifetime, maxtcpqueries, max_connections, max_connections_per_client",
+            f"timeouts: property 'linger' is unknown; accepted: {PROPERTIES}",
         ),
         ("idle 5s\nidle 6s", "timeouts: idle may stand once, it is at Corefile:3 already"),
     ],
