@@ -460,6 +460,8 @@ class Connection(asyncio.BufferedProtocol):
         task.add_done_callback(self._on_answered)
 
     async def _dispatch(self, declined: Declined) -> None:
+        # Many queries may have been taken at once: no more answers are made than the client reads.
+        await self._until_answerable()
         answer = await self._listening.streams.dispatch(declined)
         if answer is None:
             self._end("malformed")
@@ -471,8 +473,10 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _send_all(self, messages: AsyncIterator[bytes]) -> None:
         while not self._is_over:
-            await self._until_answerable()
             await self._listening.streams.turn()
+            while not self._answerable and not self._is_over:
+                await self._until_answerable()
+                await self._listening.streams.turn()
             message = await anext(messages, None)
             if message is None:
                 return
