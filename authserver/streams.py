@@ -259,7 +259,7 @@ class Listening:
         self.streams.facts.closed[self.transport, reason] += 1
 
     def idle_ms(self) -> int:
-        """How long a connection may wait from now on: not at all when room is about to be wanted (RFC 7828 3.4)."""
+        """How long a connection may wait from now on: not at all when room is about to be wanted (RFC 7828 3.3.2)."""
         is_crowded = len(self.connections) > self.limits.connections * CROWDED or self.streams.is_crowded()
         return 0 if is_crowded else int(self.limits.idle * 1000)
 

@@ -36,7 +36,7 @@ impl<'a> Manner<'a> {
             dnssec_ok: edns.dnssec_ok,
             // Without an option nothing is looked for.
             nsid: effects.nsid.as_deref().filter(|_| !edns.options.is_empty() && edns.option(option::NSID).is_some()),
-            // RFC 7828 section 3.2.1: ignored in datagrams. Padding (RFC 7830 section 6) is for encrypted transports alone.
+            // RFC 7828 section 3.3.1: ignored in datagrams. Padding (RFC 7830 section 6) is for encrypted transports alone.
             keepalive: (transport == Transport::Tcp && edns.option(option::KEEPALIVE).is_some()).then_some(idle),
             ..Opt::default()
         });
