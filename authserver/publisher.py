@@ -44,8 +44,6 @@ log = logging.getLogger(__name__)
 
 DNSKEY: Final = 48
 RRSIG: Final = 46
-CDS: Final = 59
-CDNSKEY: Final = 60
 
 CLOCK_BEHIND: Final = "clock-behind-state"
 STILL_SIGNED: Final = "still-signed"
