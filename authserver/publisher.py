@@ -30,22 +30,20 @@ from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState, Sighting
 from signer import plan as signing
 from signer import wiring
-from signer.denial import NSEC3PARAM, denial_for
+from signer.denial import denial_for
 from signer.plan import effect_of, signs
-from signer.sources import TTL_CAPPED
+from signer.sources import has_ours, identity_of, with_capped, without_ours
 from signer.ttls import served_ttls, ttls_of
 from signer.verify import before_live, presigned
 from zones import history
 from zones.check import Finding, finding, from_engine, held
-from zones.serial import SerialPolicy, published_serial
+from zones.serial import Serials
 from zones.source import Provenance
 
 log = logging.getLogger(__name__)
 
 DNSKEY: Final = 48
 RRSIG: Final = 46
-CDS: Final = 59
-CDNSKEY: Final = 60
 
 CLOCK_BEHIND: Final = "clock-behind-state"
 STILL_SIGNED: Final = "still-signed"
@@ -185,31 +183,6 @@ class _Keys:
     next_step_at: int | None
     is_moved: bool
     """Whether the zone changes with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Serials:
-    """The serials a version may be published with."""
-
-    source: int
-    last: int | None
-    is_foreign: bool
-    """The SOA is signed by somebody else: a serial of ours would make it bogus."""
-    policy: SerialPolicy
-    now: int
-
-    @property
-    def when_changed(self) -> int:
-        return self._published(changed=True)
-
-    @property
-    def when_same(self) -> int:
-        return self._published(changed=False)
-
-    def _published(self, *, changed: bool) -> int:
-        if self.is_foreign:
-            return self.source
-        return published_serial(self.source, self.last, changed=changed, policy=self.policy, now=self.now)
 
 
 @dataclass(slots=True)
@@ -381,7 +354,7 @@ class Publisher:
         last = history.last_published(tx, *zone.key)
         own = self._keys(tx, zone, now)
         policy, keys, wait_until = own.policy, own.keys, own.next_step_at
-        base = base if policy is not None else _without_ours(base, keys)
+        base = base if policy is not None else without_ours(base, keys)
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
         resign = work.resign or own.is_moved or is_ahead
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
@@ -395,7 +368,7 @@ class Publisher:
         if last is not None and last.sealed_at is not None and zone.live is None and policy is not None:
             resign = True  # its signatures are gone, but somebody may have them: others need another serial
         base = base.edited(wired) if (wired := wiring.edits(base, kin)) else base
-        serials = _Serials(
+        serials = Serials(
             source_serial,
             last.serial if last else None,
             is_foreign=policy is None and _is_signed(base),
@@ -406,7 +379,7 @@ class Publisher:
         if work.content is not None or prepared.is_held:
             findings = (*findings, *from_engine(prepared.findings))
         else:
-            findings = _with_capped(findings, from_engine(prepared.findings))
+            findings = with_capped(findings, from_engine(prepared.findings))
         brought = presigned(SignedVersion(base), zone.presigned, now) if policy is None and work.content else ()
         findings = (*findings, *brought)
         if prepared.is_held or held(brought):
@@ -426,7 +399,7 @@ class Publisher:
             return self._held(zone, (*findings, *verdict.findings))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
-        identity = _identity(content.identity if content is not None else zone.identity, findings)
+        identity = identity_of(content.identity if content is not None else zone.identity, findings)
         live = Live(
             signed,
             source_serial,
@@ -475,7 +448,7 @@ class Publisher:
         zone, content = work.zone, work.content
         zone.findings = findings
         if content is not None:
-            identity = _identity(content.identity, findings)
+            identity = identity_of(content.identity, findings)
             if identity != last.identity or content.provenance != last.provenance:
                 history.record_published(
                     tx,
@@ -585,7 +558,7 @@ class Publisher:
         now: int,
     ) -> Work | None:
         policy = policy if not keys or any(map(signs, keys)) else None
-        was_signed = _has_ours(version, keys)
+        was_signed = has_ours(version, keys)
         at = now
         if policy is not None and is_too_far_behind(self._behind, policy):
             at = max(now, last.published_at)  # by the state's time, or it would be signed for the past
@@ -601,7 +574,7 @@ class Publisher:
         if last.provenance is not None:
             zone.file = last.provenance.file
         if policy is None:
-            zone.source = _without_ours(version, keys)
+            zone.source = without_ours(version, keys)
         if (verdict := before_live(signed)).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
@@ -702,17 +675,6 @@ def _not_raised(zone: Zone, serial: int) -> Finding:
     return finding(zone.file or str(zone.key), NOT_RAISED, reason)
 
 
-def _with_capped(findings: tuple[Finding, ...], new: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings with what is said of shortened TTLs by the policy that signs anew."""
-    kept = (one for one in findings if one.rule != TTL_CAPPED)
-    return (*kept, *(one for one in new if one.rule == TTL_CAPPED))
-
-
-def _identity(identity: str, findings: Iterable[Finding]) -> str:
-    """What the image of a version stands for: nothing when TTLs were shortened, so that a start reads the source."""
-    return "" if any(one.rule == TTL_CAPPED for one in findings) else identity
-
-
 def _has_ds(key: Key) -> bool:
     """Whether the parent, or a cache, may have its DS."""
     return key.state(RecordKind.DS) is not RecordState.HIDDEN
@@ -725,17 +687,6 @@ def _base(work: Work) -> Version | None:
     if work.zone.source is not None:
         return work.zone.source
     return work.zone.live.signed.version if work.zone.live is not None else None
-
-
-def _has_ours(version: Version, keys: Iterable[Key]) -> bool:
-    """Whether a DNSKEY of these keys is in the version, so that it is one that we signed."""
-    dnskeys = (version.rrset(version.origin, DNSKEY) or (0, []))[1]
-    return any(key.dnskey in dnskeys for key in keys)
-
-
-def _without_ours(version: Version, keys: Iterable[Key]) -> Version:
-    """The version without what we added to sign it, where we did."""
-    return version.without([DNSKEY, CDS, CDNSKEY, NSEC3PARAM]) if _has_ours(version, keys) else version
 
 
 def _is_signed(version: Version) -> bool:

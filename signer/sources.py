@@ -3,7 +3,7 @@
 Without `dnssec` a zone that arrives signed is served as it is, and nothing here is asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import dns.rdatatype
@@ -18,6 +18,7 @@ TTL_CAPPED: Final = "ttl-capped"
 _DNSKEY: Final = 48
 _DROPPED: Final = {46: "RRSIG", 47: "NSEC", 50: "NSEC3", 51: "NSEC3PARAM"}
 _ZONEMD: Final = 63
+_NSEC3PARAM: Final = 51
 _MANAGED: Final = {59: "CDS", 60: "CDNSKEY"}
 
 
@@ -35,6 +36,28 @@ def unsigned(version: Version, keys: Sequence[Key], policy: Policy) -> tuple[Ver
         )
     capped, found = _capped(bare, policy)
     return capped, (*findings, *found)
+
+
+def has_ours(version: Version, keys: Iterable[Key]) -> bool:
+    """Whether a DNSKEY of these keys is in the version, so that it is one that we signed."""
+    dnskeys = (version.rrset(version.origin, _DNSKEY) or (0, []))[1]
+    return any(key.dnskey in dnskeys for key in keys)
+
+
+def without_ours(version: Version, keys: Iterable[Key]) -> Version:
+    """The version without what we added to sign it, where we did."""
+    return version.without([_DNSKEY, *_MANAGED, _NSEC3PARAM]) if has_ours(version, keys) else version
+
+
+def with_capped(findings: tuple[Finding, ...], new: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings with what is said of shortened TTLs by the policy that signs anew."""
+    kept = (one for one in findings if one.rule != TTL_CAPPED)
+    return (*kept, *(one for one in new if one.rule == TTL_CAPPED))
+
+
+def identity_of(identity: str, findings: Iterable[Finding]) -> str:
+    """What the image of a version stands for: nothing when TTLs were shortened, so that a start reads the source."""
+    return "" if any(one.rule == TTL_CAPPED for one in findings) else identity
 
 
 def _foreign_dnskeys(version: Version, keys: Sequence[Key]) -> list[Finding]:

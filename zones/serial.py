@@ -6,6 +6,7 @@ happens to the source.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
@@ -56,3 +57,30 @@ def _wanted(policy: SerialPolicy, last: int, now: int) -> int:
             return int(datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")) * 100 % MODULUS
         case _:
             return last
+
+
+@dataclass(frozen=True, slots=True)
+class Serials:
+    """The serials a version may be published with."""
+
+    source: int
+    last: int | None
+    is_foreign: bool
+    """The SOA is signed by somebody else: a serial of ours would make it bogus."""
+    policy: SerialPolicy
+    now: int
+
+    @property
+    def when_changed(self) -> int:
+        """For content that was not served before."""
+        return self._published(changed=True)
+
+    @property
+    def when_same(self) -> int:
+        """For content that is what was published last."""
+        return self._published(changed=False)
+
+    def _published(self, *, changed: bool) -> int:
+        if self.is_foreign:
+            return self.source
+        return published_serial(self.source, self.last, changed=changed, policy=self.policy, now=self.now)

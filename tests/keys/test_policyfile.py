@@ -454,7 +454,7 @@ PIECES = st.sampled_from([*MARKS, *WORDS])
 @given(st.lists(PIECES, max_size=40).map("".join) | st.binary(max_size=40))
 def test_no_text_breaks_the_reader(text: str | bytes) -> None:
     with contextlib.suppress(PolicyFileError):
-        policyfile.parse(text, "p.yaml")
+        assert policyfile.parse(text, "p.yaml").file == "p.yaml"
 
 
 VALUES = st.recursive(
