@@ -126,7 +126,7 @@ def test_long_names_wide_rdata_and_large_ttls_are_served_signed_moved_and_kept(s
         assert {rrset.ttl for rrset in response.answer} == {ttls.get(qname, 300)}
         signatures = [one for rrset in response.answer if rrset.rdtype == dns.rdatatype.RRSIG for one in rrset]
         assert {one.original_ttl for one in signatures} == {ttls.get(qname, 300)}
-    assert f"the largest TTL 2147483647 is over {SHORTENED}" in server.new_log
+    assert "ttl-capped" in server.new_log
     server.kill()
     server.start()
     assert server.wait_sealed(ORIGIN) == before
