@@ -8,6 +8,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from keys.policy import DEFAULT
 from tools.servers import Named, Zone, Zonewright, wait_until, zone_records
 
 ORIGIN = "example.test."
@@ -23,7 +24,7 @@ COREFILE = """example.test:{port} {
 LABEL = "a" * 63
 LONGEST = ".".join([LABEL, LABEL, LABEL, "b" * (255 - 3 * 64 - 1 - 13 - 1)])
 """Below the origin, whose name has 14 octets, the longest name there can be."""
-SHORTENED = 5 * 86400
+SHORTENED = DEFAULT.max_zone_ttl
 """What a signature is sure to have left."""
 COUNT = 8000
 FITTING = 3000
