@@ -21,8 +21,8 @@ from authserver.parent import ParentStatus
 from authserver.publisher import Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.telemetry import ZoneFacts
-from engine import EngineError, SignedVersion, Version, name_from_text, name_to_text, rdata_to_text
-from keys import custody, introduction, store
+from engine import EngineError, SignedVersion, SigningKey, Version, name_from_text, name_to_text, rdata_to_text
+from keys import custody, introduction, keyfiles, store
 from keys.ds import ds_rdata
 from keys.errors import KeysError
 from keys.policy import DEFAULT
@@ -34,6 +34,8 @@ from signer.ttls import served_ttls
 from zones import history
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from authserver.server import Server
 
 DS: Final = 43
@@ -340,8 +342,8 @@ class StoredFacts:
         key = _named(arguments.get("zone"), arguments.get("view"))
         with self._state.reader() as tx:
             images = {i.kind: i for i in history.last_images(tx) if (i.origin, i.view) == key}
-            keys = store.load(tx, *key)
-            handles = custody.signing_keys(tx, self._state.vault, keys) if arguments.get("signed") else {}
+            keys = keyfiles.in_force(tx, key)
+            handles = self._handles(tx, key, keys) if arguments.get("signed") else {}
         if "content" not in images:
             raise ControlError(f"{key}: no image of a published version")
         try:
@@ -357,8 +359,14 @@ class StoredFacts:
                 if signed.restore(signatures):
                     return {"text": signed.to_text().decode()}
             raise ControlError(f"{key}: serial {version.serial}: its signatures are not those of its keys")
-        except EngineError as error:
+        except (EngineError, KeysError) as error:
             raise ControlError(f"{key}: {error}") from error
+
+    def _handles(self, tx: Connection, key: ZoneKey, keys: Sequence[Key]) -> Mapping[str, SigningKey]:
+        if noted := keyfiles.load(tx, key):
+            _, handles = keyfiles.usable(key, noted, ())
+            return handles
+        return custody.signing_keys(tx, self._state.vault, keys)
 
 
 def _stored_facts(key: ZoneKey, last: history.Published | None) -> Facts:
@@ -408,16 +416,16 @@ def _history(state: State, key: ZoneKey) -> list[Facts]:
 def _keys(state: State, zone: object) -> list[Facts]:
     with state.reader() as tx:
         if zone:
-            found: Sequence[Key] = store.load(tx, *_named(zone, None))
+            found: Sequence[Key] = keyfiles.in_force(tx, _named(zone, None))
         else:
-            found = [key for keys in store.load_all(tx).values() for key in keys]
+            found = keyfiles.all_in_force(tx)
     return [key_facts(key) for key in found]
 
 
 def _ds(state: State, zone: str, now: int) -> list[Facts]:
     named = _named(zone, None)
     with state.reader() as tx:
-        keys = store.load(tx, *named)
+        keys = keyfiles.in_force(tx, named)
         policy = store.policy_of(tx, *named)
         moment = not_before(keys, policy, served_ttls(tx, *named, keys, now))
     anchors = [key for key in keys if key.is_ksk and key.goal is Goal.PRESENT]

@@ -23,11 +23,12 @@ from authserver.family import Family
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
-from keys import custody, introduction, store
-from keys.errors import KeysError
-from keys.policy import INSECURE, Policy
+from keys import custody, introduction, keyfiles, store
+from keys.errors import KeysError, KeySetError
+from keys.policy import DEFAULT, INSECURE, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState, Sighting
+from keys.states import Provenance as KeyProvenance
 from signer import plan as signing
 from signer import wiring
 from signer.denial import denial_for
@@ -48,7 +49,8 @@ RRSIG: Final = 46
 CLOCK_BEHIND: Final = "clock-behind-state"
 STILL_SIGNED: Final = "still-signed"
 NOT_RAISED: Final = "serial-not-raised"
-OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED)
+OTHER_KEYS: Final = "other-keys-sign"
+OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
@@ -274,6 +276,7 @@ class Publisher:
             for origin, view in history.expired(tx, now):
                 history.forget(tx, origin, view)
                 store.forget(tx, origin, view)
+                keyfiles.forget(tx, (origin, view))
             named = history.images_of(tx)
         self.state.drop_unreferenced(named)
         self._timekeeper.note(now)
@@ -314,7 +317,8 @@ class Publisher:
         try:
             return self._version(tx, work, base, findings, now)
         except (EngineError, KeysError, ValueError) as error:
-            log.exception("%s: held", zone.key)
+            if not isinstance(error, KeySetError):  # which is an operator's matter, and the finding says all of it
+                log.exception("%s: held", zone.key)
             findings = (*findings, finding(zone.file, "not-publishable", str(error)))
             if content is not None:
                 zone.findings = findings
@@ -325,7 +329,7 @@ class Publisher:
     def _waits_for_clock(self, tx: sqlite3.Connection, zone: Zone) -> bool:
         if not self._behind:
             return False
-        policy = _policy(tx, zone, store.load(tx, *zone.key))
+        policy = _policy(tx, zone, keyfiles.in_force(tx, zone.key))
         return policy is not None and is_too_far_behind(self._behind, policy)
 
     def _held_by_clock(self, work: Work, findings: tuple[Finding, ...], now: int) -> Outcome:
@@ -352,14 +356,17 @@ class Publisher:
         zone = work.zone
         history.see(tx, *zone.key, now)
         last = history.last_published(tx, *zone.key)
-        own = self._keys(tx, zone, now)
+        choice = _choice(tx, zone, now)
+        own = self._keys(tx, zone, choice, now)
         policy, keys, wait_until = own.policy, own.keys, own.next_step_at
         base = base if policy is not None else without_ours(base, keys)
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
-        resign = work.resign or own.is_moved or is_ahead
+        resign = work.resign or own.is_moved or choice.is_change or is_ahead
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
         if policy is not None and zone.policy is None:
             findings = (*findings, _still_signed(zone))
+        if choice.notice:
+            findings = (*findings, finding(zone.file or str(zone.key), OTHER_KEYS, choice.notice))
         kin = self.family.kin_of(zone.key) if policy is not None else []
         if work.content is None and not resign and self._says_all(zone, policy, kin):
             is_sealable = zone.live is None or zone.live.is_sealable
@@ -411,6 +418,8 @@ class Publisher:
             is_sealable=is_sealable,
             latest_inception=_latest_inception(prepared.plan, previous),
         )
+        if choice.is_change or choice.keys:
+            keyfiles.take(tx, zone.key, choice, store.load(tx, *zone.key), now)
         self._note(tx, zone.key, live, identity, now)
         return _Ready(work, live, identity, findings, wait_until)
 
@@ -472,7 +481,14 @@ class Publisher:
 
     # ---------------------------------------------------------------- keys
 
-    def _keys(self, tx: sqlite3.Connection, zone: Zone, now: int) -> _Keys:
+    def _keys(self, tx: sqlite3.Connection, zone: Zone, choice: keyfiles.Choice, now: int) -> _Keys:
+        if choice.keys:
+            self.handles.update(choice.handles)
+            zone.keys = choice.keys
+            in_files = _policy(tx, zone, choice.keys) or DEFAULT
+            if not in_files.is_insecure:
+                store.record_policy(tx, *zone.key, in_files)
+            return _Keys(in_files, list(choice.keys), None, choice.is_change)
         stored = store.load(tx, *zone.key)
         policy = _policy(tx, zone, stored)
         if policy is None:
@@ -514,9 +530,9 @@ class Publisher:
                 for key, last in lasts.items()
                 if last is not None and history.had_other_content(tx, *key, last.serial, last.content_digest)
             }
-            keys = {key: store.load(tx, *key) for key in by_key}
+            keys = {key: self._keys_at_start(tx, zone) for key, zone in by_key.items()}
             policies = {key: _policy(tx, zone, keys[key]) for key, zone in by_key.items()}
-            known = [one for own in keys.values() for one in own]
+            known = [one for own in keys.values() for one in own if one.id not in self.handles]
             self.handles.update(custody.usable_signing_keys(tx, self.state.vault, known))
         pairs: dict[ZoneKey, dict[str, history.Image]] = {}
         for image in images:
@@ -529,6 +545,15 @@ class Publisher:
                 if work is not None:
                     works.append(work)
         return works
+
+    def _keys_at_start(self, tx: sqlite3.Connection, zone: Zone) -> list[Key]:
+        """The keys that signed it last; handles of those in files are taken in, as far as the files are there."""
+        noted = keyfiles.load(tx, zone.key)
+        if not noted:
+            return store.load(tx, *zone.key)
+        keys, handles = keyfiles.usable(zone.key, noted, zone.policy.key_files if zone.policy is not None else ())
+        self.handles.update(handles)
+        return keys
 
     def _restored(
         self,
@@ -573,8 +598,8 @@ class Publisher:
         zone.source, zone.identity, zone.keys = version, last.identity, tuple(keys)
         if last.provenance is not None:
             zone.file = last.provenance.file
-        if policy is None:
-            zone.source = without_ours(version, keys)
+        # The source did not say these; whatever keys sign it next, they are none of a stranger's.
+        zone.source = without_ours(version, keys)
         if (verdict := before_live(signed)).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
@@ -633,6 +658,12 @@ def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> i
     return step.until if isinstance(step, Wait) else now
 
 
+def _choice(tx: sqlite3.Connection, zone: Zone, now: int) -> keyfiles.Choice:
+    files = zone.policy.key_files if zone.policy is not None else ()
+    stored = store.load(tx, *zone.key)
+    return keyfiles.choose(tx, zone.key, files, stored, now, is_wanted=zone.policy is not None)
+
+
 def _policy(tx: sqlite3.Connection, zone: Zone, keys: Sequence[Key]) -> Policy | None:
     """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus.
 
@@ -676,8 +707,8 @@ def _not_raised(zone: Zone, serial: int) -> Finding:
 
 
 def _has_ds(key: Key) -> bool:
-    """Whether the parent, or a cache, may have its DS."""
-    return key.state(RecordKind.DS) is not RecordState.HIDDEN
+    """Whether the parent, or a cache, may have its DS; of a key in files nobody here knows."""
+    return key.state(RecordKind.DS) is not RecordState.HIDDEN or key.provenance is KeyProvenance.FILE
 
 
 def _base(work: Work) -> Version | None:

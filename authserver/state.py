@@ -32,7 +32,7 @@ from authserver.errors import (
     StateMissing,
     StateTooNew,
 )
-from keys import custody, store
+from keys import custody, keyfiles, store
 from zones import history
 
 APPLICATION_ID: Final = 0x5A_57_52_54
@@ -47,6 +47,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     ("ALTER TABLE state ADD COLUMN disclaimed INTEGER",),
     store.ROLLOVER_SCHEMA,
+    keyfiles.SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

@@ -6,13 +6,14 @@ for the fields: hyphens for underscores.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
 from keys.errors import PolicyError
+from keys.filekey import FileKey
 
 _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
@@ -134,6 +135,8 @@ class Policy:
     """Whether each algorithm of the DNSKEY RRset signs everything at any time (RFC 4035 section 2.2)."""
     serial: Literal["auto", "increment", "unixtime", "date"] = "auto"
     zonemd: bool = False
+    key_files: tuple[FileKey, ...] = ()
+    """Keys that stay in files and are never rolled; without any, keys are made and kept in the state."""
 
     def __post_init__(self) -> None:
         for field in self.__slots__:
@@ -217,8 +220,9 @@ BUILT_IN: Final = MappingProxyType({policy.name: policy for policy in (DEFAULT, 
 
 
 def to_text(policy: Policy) -> str:
-    """All of a policy as JSON."""
-    facts = asdict(policy)
+    """All of a policy as JSON, but for keys in files."""
+    facts = asdict(replace(policy, key_files=()))
+    del facts["key_files"]
     facts["denial"]["salt"] = policy.denial.salt.hex()
     return json.dumps(facts, sort_keys=True)
 

@@ -53,6 +53,8 @@ class Provenance(StrEnum):
 
     GENERATED = "generated"
     IMPORTED = "imported"
+    FILE = "file"
+    """It stays in the operator's files."""
 
 
 class Standing(NamedTuple):

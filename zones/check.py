@@ -63,6 +63,7 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType(
         "git-submodule": "warning",
         # The zone serves as it should; the operator has something to do.
         "still-signed": "warning",
+        "other-keys-sign": "warning",
         "serial-not-raised": "warning",
         # These are about one zone, and hold it.
         "duplicate-origin": "error",

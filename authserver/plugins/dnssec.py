@@ -1,6 +1,6 @@
-"""The `dnssec` directive: signs zones with keys that the server makes and keeps by itself."""
+"""The `dnssec` directive: signs zones, with keys the server makes and keeps or with those of the operator's files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,10 +20,13 @@ from authserver.plugin import (
     Signing,
     Word,
     Zone,
+    name_text,
 )
-from keys import policyfile, policywords
-from keys.errors import Fault, PolicyFileError
+from keys import keyfiles, policyfile, policywords
+from keys.errors import Fault, KeyImportError, PolicyFileError
+from keys.filekey import FileKey
 from keys.policy import BUILT_IN, DEFAULT, MAX_ITERATIONS, Denial
+from zones.naming import is_at_or_below
 
 ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
 FILE: Final = Argument("FILE", PathKind("a YAML file"))
@@ -33,7 +36,9 @@ KIND: Final = Argument("KIND", Choice(("nsec", "nsec3", "compact")))
 PARAMETERS: Final = Argument("PARAMETERS", Word("opt-out, iterations N, salt HEX"), optional=True, repeat=True)
 OTHERS: Final = {"nsec": Denial(), "compact": Denial("compact")}
 ITERATIONS: Final = Integer(0, MAX_ITERATIONS)
-WORDS: Final = Argument("WORDS", Word(), optional=True, repeat=True)
+PROVIDER: Final = Argument("PROVIDER", Choice(("file",)))
+KEY: Final = Argument("KEY", Word("BIND's K<zone>.+<algorithm>+<tag>, with or without .key or .private"), repeat=True)
+MAX_KEYS: Final = 1000
 NO_FILE: Final = policyfile.PolicyFile("", {}, {})
 
 SCHEMA: Final = Schema(
@@ -43,11 +48,7 @@ SCHEMA: Final = Schema(
         "policies": Schema(arguments=(FILE,), once=True),
         "policy": Schema(arguments=(POLICY,), once=True),
         "denial": Schema(arguments=(KIND, PARAMETERS), once=True),
-        "key": Schema(
-            arguments=(WORDS,),
-            refused="signing with keys of files comes in a later version; without this line keys are made and kept by"
-            " themselves, and `zonewright key import` takes over the ones you have",
-        ),
+        "key": Schema(arguments=(PROVIDER, KEY)),
         "cache_capacity": Schema(arguments=(CAPACITY,), ignored="every signature is kept with its zone"),
     },
 )
@@ -69,7 +70,9 @@ def setup(build: Build) -> Link | None:
         if (denial := settings.property("denial")) is not None:
             policy = replace(policy, denial=_denial(build, denial))
         stores = tuple(file.stores[one] for one in dict.fromkeys(key.store for key in policy.keys) if one)
-        build.offer(SIGNING, Signing(build.zones(settings.all(ZONE)), policy, stores, settings.place))
+        origins = build.zones(settings.all(ZONE))
+        policy = replace(policy, key_files=tuple(_key_files(build, settings, origins)))
+        build.offer(SIGNING, Signing(origins, policy, stores, settings.place))
     return None
 
 
@@ -105,6 +108,29 @@ def _read(path: Path) -> policyfile.PolicyFile | PolicyFileError:
 
 def _problem(fault: Fault) -> Problem:
     return Problem(Place(fault.file, fault.line, fault.column), fault.message)
+
+
+def _key_files(build: Build, settings: Settings, origins: Sequence[bytes]) -> Iterator[FileKey]:
+    """The keys of all `key` lines, each named once; what is wrong with one is an error of its line."""
+    lines = settings.properties("key")
+    if sum(len(line.all(KEY)) for line in lines) > MAX_KEYS:
+        build.fail(f"key: more than {MAX_KEYS} key files", lines[-1].place)
+    seen = set()
+    for line in lines:
+        for word in line.all(KEY):
+            try:
+                key = keyfiles.read(build.path(word))
+            except KeyImportError as error:
+                build.problem(line.place, f"key: {error}")
+                continue
+            for warning in key.warnings:
+                build.warn(line.place, f"key: {warning}")
+            if not any(is_at_or_below(one, key.owner) or is_at_or_below(key.owner, one) for one in origins):
+                owner, zones = name_text(key.owner), ", ".join(map(name_text, origins))
+                build.problem(line.place, f"key: {key.file} is a key of {owner}, which can sign none of {zones}")
+            elif key.dnskey not in seen:
+                seen.add(key.dnskey)
+                yield key
 
 
 def _denial(build: Build, line: Settings) -> Denial:

@@ -21,8 +21,8 @@ pub use walk::{canonical, check};
 
 use crate::name;
 use rtype::{
-    AFSDB, CNAME, DNAME, HTTPS, KX, MB, MD, MF, MG, MINFO, MR, MX, NAPTR, NS, PTR, PX, RP, RRSIG, RT, SIG, SOA, SRV,
-    SVCB,
+    A6, AFSDB, CNAME, DNAME, HTTPS, KX, MB, MD, MF, MG, MINFO, MR, MX, NAPTR, NS, NXT, PTR, PX, RP, RRSIG, RT, SIG,
+    SOA, SRV, SVCB,
 };
 
 /// One field of rdata, as it stands in the wire form and in text.
@@ -102,6 +102,14 @@ pub(crate) enum Field {
     Relay,
     /// All rdata of HIP (RFC 8005).
     Hip,
+    /// All rdata of ATMA (ATM Forum AF-DANS-0152).
+    Atma,
+    /// All rdata of A6 (RFC 2874 section 3.1).
+    Chain,
+    /// One bitmap of the types below 128, to the end (NXT, RFC 2535 section 5.2).
+    OldBitmap,
+    /// A DSYNC scheme, number or mnemonic (RFC 9859 section 2.1).
+    Scheme,
     /// Protocol and ports of WKS behind the address (RFC 1035 section 3.4.2), to the end.
     Services,
 }
@@ -152,6 +160,7 @@ pub mod rtype {
     pub const SRV: u16 = 33;
     pub const NAPTR: u16 = 35;
     pub const KX: u16 = 36;
+    pub const A6: u16 = 38;
     pub const DNAME: u16 = 39;
     pub const OPT: u16 = 41;
     pub const DS: u16 = 43;
@@ -200,8 +209,7 @@ pub fn rtype_to_text(rtype: u16) -> Cow<'static, str> {
 }
 
 /// Whether names in this type's rdata are lower case in canonical form (RFC 4034 section 6.2 item 3, as RFC 6840
-/// section 5.1 has it: NSEC's next name keeps its case); false: canonical form is the rdata itself. The obsolete A6 and
-/// NXT, also listed there, are opaque here.
+/// section 5.1 has it: NSEC's next name keeps its case); false: canonical form is the rdata itself.
 #[must_use]
 pub fn has_canonical_change(rtype: u16) -> bool {
     matches!(
@@ -221,6 +229,8 @@ pub fn has_canonical_change(rtype: u16) -> bool {
             | RT
             | SIG
             | PX
+            | NXT
+            | A6
             | NAPTR
             | KX
             | SRV

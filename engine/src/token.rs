@@ -128,19 +128,26 @@ pub struct Lexer<'a> {
     octets: &'a [u8],
     place: Place,
     resumes: u8,
+    had_parentheses: bool,
 }
 
 impl<'a> Lexer<'a> {
     /// From the first octet, which is on line 1.
     #[must_use]
     pub fn new(octets: &'a [u8]) -> Self {
-        Self { octets, place: Place { at: 0, line: 1, line_start: 0 }, resumes: 0 }
+        Self { octets, place: Place { at: 0, line: 1, line_start: 0 }, resumes: 0, had_parentheses: false }
     }
 
     /// The line it stands on.
     #[must_use]
     pub fn line(&self) -> u32 {
         self.place.line
+    }
+
+    /// Whether the line read last had parentheses.
+    #[must_use]
+    pub fn had_parentheses(&self) -> bool {
+        self.had_parentheses
     }
 
     /// Whether the text ends within a line.
@@ -165,6 +172,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn scan(&mut self, tokens: &mut Vec<Token<'a>>) -> Result<(), Fault> {
+        self.had_parentheses = false;
         let mut depth = 0_u32;
         let mut opened = self.place;
         let mut fault: Option<(Fault, Place)> = None;
@@ -185,6 +193,7 @@ impl<'a> Lexer<'a> {
                         opened = self.place;
                     }
                     depth = depth.saturating_add(1);
+                    self.had_parentheses = true;
                     self.place.at += 1;
                 }
                 Class::Close if depth == 0 => {

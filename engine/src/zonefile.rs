@@ -12,7 +12,7 @@
 //! `bad-time`, `bad-escape`, `string-too-long`, `bad-tag`, `bad-hex`, `bad-base64`, `bad-base32`, `bad-parameter`,
 //! `field-too-long`, `rdata-too-long`, `bad-generic-rdata`, `generic-only`, `bad-rdata`.
 //! Warnings: `out-of-zone`, `inherited-owner`, `ttl-over-limit`, `ttl-from-last`, `ttl-from-soa`, `non-ascii-name`,
-//! `no-final-newline`, `date-ignored`, `more-warnings`.
+//! `no-final-newline`, `date-ignored`, `generate-range`, `more-warnings`.
 //!
 //! **Limits**: arena 4 GiB; 8 files deep, 64 files, 4096 inclusions, 64 MiB read again; 1000 errors and 1000 warnings
 //! a file; a message quotes 64 octets.
@@ -48,7 +48,7 @@ pub struct Limits {
     pub includes: bool,
     /// Records in all, 0 for no limit.
     pub max_records: usize,
-    /// Records that all `$GENERATE` may make together.
+    /// Records that one `$GENERATE` may make, and a quarter of what all of a zone may.
     pub max_generate: u64,
 }
 

@@ -11,15 +11,15 @@ import engine
 from tools import make_zone
 
 ORIGIN = "example.com."
-VECTORS = Path(__file__).parents[1] / "vectors" / "masterfile_lines.txt"
+VECTORS = Path(__file__).parents[1] / "vectors"
 APEX = b"$TTL 3600\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
 COMPILE = ("named-compilezone", "-k", "ignore", "-i", "none", "-D", "-o", "-")
 
 
-def vectors() -> list[bytes]:
+def vectors(name: str) -> list[bytes]:
     """Whole files, one for each line of the vectors."""
     files = []
-    for line in VECTORS.read_text(encoding="ascii").splitlines():
+    for line in (VECTORS / name).read_text(encoding="ascii").splitlines():
         if line.startswith("#"):
             continue
         text = line.encode("ascii").decode("unicode_escape").encode("latin-1")
@@ -61,9 +61,10 @@ def difference(zone: bytes, directory: Path, name: str, origin: str = ORIGIN) ->
 
 
 @pytest.mark.peer("named-compilezone")
-def test_every_tricky_line_is_read_as_bind_reads_it(tmp_path: Path) -> None:
-    files = vectors()
-    assert len(files) > 400
+@pytest.mark.parametrize(("name", "least"), [("masterfile_lines.txt", 400), ("generate_lines.txt", 150)])
+def test_every_tricky_line_is_read_as_bind_reads_it(tmp_path: Path, name: str, least: int) -> None:
+    files = vectors(name)
+    assert len(files) > least
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda item: difference(item[1], tmp_path, str(item[0])), enumerate(files))
         assert [(zone.removeprefix(APEX), what) for zone, what in zip(files, found, strict=True) if what] == []
@@ -71,7 +72,11 @@ def test_every_tricky_line_is_read_as_bind_reads_it(tmp_path: Path) -> None:
 
 @pytest.mark.peer("named-compilezone")
 def test_tricky_lines_in_one_file_do_not_disturb_one_another(tmp_path: Path) -> None:
-    one_record = [zone for zone in vectors() if zone.startswith(APEX + b"a ") and b"$" not in zone.removeprefix(APEX)]
+    one_record = [
+        zone
+        for zone in vectors("masterfile_lines.txt")
+        if zone.startswith(APEX + b"a ") and b"$" not in zone.removeprefix(APEX)
+    ]
     accepted = [zone for zone in one_record if our_text(zone) is not None]
     assert len(accepted) > 150
     lines = [b"n%d%b" % (number, zone.removeprefix(APEX + b"a")) for number, zone in enumerate(accepted)]
@@ -116,3 +121,29 @@ def test_includes_are_asked_for_until_they_are_there() -> None:
     version, _ = engine.Version.build(second)
     assert version is not None
     assert version.rrset(engine.name_from_text("a.sub.example.com."), 1) == (3600, [bytes([192, 0, 2, 2])])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"$GENERATE 4294967296-4294967297 h$ TXT x",
+        b"$GENERATE -4294967295-2 h$ TXT x",
+        b"$GENERATE 1-2 h${2147483648} TXT x",
+        b"$GENERATE 1-2 h$ TXT ${0,4294967299}",
+    ],
+)
+def test_numbers_that_bind_takes_modulo_2_to_the_32_are_a_mistake(line: bytes) -> None:
+    assert [rule for _, _, rule, _ in findings(APEX + line + b"\n")] == ["bad-generate"]
+
+
+def test_what_stands_behind_a_range_is_ignored_aloud() -> None:
+    [(line, column, rule, message)] = findings(APEX + b"$GENERATE 1-2x h$ TXT x\n")
+    assert (line, column, rule, message) == (5, 11, "generate-range", "'x' behind the range is ignored")
+
+
+@pytest.mark.peer("named-compilezone")
+@pytest.mark.parametrize(("octets", "is_read"), [(65510, True), (65511, False), (65535, False)])
+def test_rdata_that_no_message_has_room_for_is_refused_as_by_bind(octets: int, is_read: bool, tmp_path: Path) -> None:
+    zone = APEX + b"a TYPE65300 \\# %d %s\n" % (octets, b"ab" * octets)
+    assert (our_text(zone) is not None) is is_read
+    assert difference(zone, tmp_path, "wide") is None

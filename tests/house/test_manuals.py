@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from authserver import chain
+from tests.keys.making import write_documented_key
 
 PLUGINS = Path(__file__).parents[2] / "authserver/plugins"
 NAMES = sorted(path.stem for path in PLUGINS.glob("*.py") if path.stem != "__init__")
@@ -43,6 +44,14 @@ def test_a_manual_names_every_property_of_the_schema(name):
     assert [word for word in properties if f"`{word}" not in text and f"    {word}" not in text] == []
 
 
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """Where what the examples name is to be found."""
+    write_documented_key(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("directory")
 @pytest.mark.parametrize(("name", "text"), list(examples()))
 def test_every_corefile_in_a_manual_sets_up(name, text):
     for used in {name, *re.findall(r"^\s+(\w+)", text, re.MULTILINE)} & set(NAMES):

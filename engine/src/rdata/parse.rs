@@ -10,6 +10,9 @@ use super::{Field, is_meta, rtype, rtype_from_text, special, svcb, table, walk};
 use crate::name;
 use crate::token::{Lexer, Token, Tokens};
 
+/// BIND's limit for rdata in a file: with a header and the shortest of owners around it, it still is a message.
+const MAX_RDATA: usize = 65_510;
+
 /// Why text is not rdata of its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RdataError {
@@ -357,6 +360,10 @@ impl<'a> Parser<'_, '_, 'a> {
             Field::Relay => special::parse_relay(self),
             Field::Hip => special::parse_hip(self),
             Field::Services => special::parse_services(self),
+            Field::Atma => special::parse_atma(self),
+            Field::Chain => special::parse_chain(self),
+            Field::OldBitmap => special::parse_old_bitmap(self),
+            Field::Scheme => self.mnemonic_or_number(&[("NOTIFY", 1)], 0xff, 1, "a scheme"),
         }
     }
 
@@ -403,8 +410,9 @@ pub fn from_text(rtype: u16, tokens: &mut Tokens<'_, '_>, origin: &[u8], out: &m
         return Err(parser.error("extra-text", format!("{} after the end of the rdata", shown(extra.text))));
     }
     let rdata = parser.out.get(start..).unwrap_or(&[]);
-    if rdata.len() > usize::from(u16::MAX) {
-        return Err(parser.error("rdata-too-long", format!("rdata of {} octets, the limit is 65535", rdata.len())));
+    if rdata.len() > MAX_RDATA {
+        let message = format!("rdata of {} octets, the limit is {MAX_RDATA}", rdata.len());
+        return Err(parser.error("rdata-too-long", message));
     }
     walk::plausible(rtype, rdata).map_err(|reason| parser.error("bad-rdata", reason))
 }

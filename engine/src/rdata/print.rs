@@ -71,6 +71,9 @@ fn field_to_text(field: Field, part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         Field::Relay => special::print_relay(part, out)?,
         Field::Hip => special::print_hip(part, out)?,
         Field::Services => special::print_services(part, out)?,
+        Field::Atma => special::print_atma(part, out)?,
+        Field::Chain => special::print_chain(part, out)?,
+        Field::OldBitmap => special::print_old_bitmap(part, out),
         Field::U8
         | Field::U16
         | Field::U32
@@ -80,6 +83,7 @@ fn field_to_text(field: Field, part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         | Field::Digest
         | Field::Certificate
         | Field::KeyFlags
+        | Field::Scheme
         | Field::KeyProtocol => number(part, out),
     }
     Some(())

@@ -506,16 +506,21 @@ pub(super) fn parse_services(parser: &mut Parser<'_, '_, '_>) -> Parsed {
         let port = named
             .or_else(|| decimal(token.text).and_then(|number| u16::try_from(number).ok()))
             .ok_or_else(|| parser.error("bad-number", format!("{} is not a port number", shown(token.text))))?;
-        let at = usize::from(port >> 3);
-        if bits.len() <= at {
-            bits.resize(at + 1, 0_u8);
-        }
-        if let Some(octet) = bits.get_mut(at) {
-            *octet |= 0x80 >> (port & 7);
-        }
+        set_bit(port, &mut bits);
     }
     parser.out.append(&mut bits);
     Ok(())
+}
+
+/// Sets one bit, counted from the highest of the first octet.
+fn set_bit(number: u16, bits: &mut Vec<u8>) {
+    let at = usize::from(number >> 3);
+    if bits.len() <= at {
+        bits.resize(at + 1, 0);
+    }
+    if let Some(octet) = bits.get_mut(at) {
+        *octet |= 0x80 >> (number & 7);
+    }
 }
 
 pub(super) fn print_services(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
@@ -528,4 +533,121 @@ pub(super) fn print_services(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
         }
     }
     Some(())
+}
+
+// -------------------------------------------------------------------- ATMA, A6, NXT
+
+const E164: u8 = 1;
+
+/// `+digits` or hex, either with single dots between (ATM Forum AF-DANS-0152 section 3).
+pub(super) fn parse_atma(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    let token = parser.word("an ATM address")?;
+    let (format, text) = match token.text.strip_prefix(b"+") {
+        Some(digits) => (E164, digits),
+        None => (0, token.text),
+    };
+    parser.out.push(format);
+    for part in text.split(|octet| *octet == b'.') {
+        let is_part = !part.is_empty()
+            && if format == E164 {
+                parser.out.extend_from_slice(part);
+                part.iter().all(u8::is_ascii_digit)
+            } else {
+                decode_hex(part, parser.out).is_some()
+            };
+        if !is_part {
+            return Err(parser.bad("bad-address", "an ATM address: + and digits, or hex", &token));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_atma(rest: &[u8]) -> bool {
+    match rest {
+        [E164, digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => rest.len() > 1,
+    }
+}
+
+pub(super) fn print_atma(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    match part {
+        [E164, digits @ ..] => {
+            out.push(b'+');
+            out.extend_from_slice(digits);
+        }
+        [0, octets @ ..] => out.extend_from_slice(data_encoding::HEXLOWER.encode(octets).as_bytes()),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// `prefix-length [address] [prefix-name]` (RFC 2874 section 3.2).
+pub(super) fn parse_chain(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    let bits = parser.number(128, "a prefix length")?;
+    let prefix = u8::try_from(bits).unwrap_or(128);
+    parser.out.push(prefix);
+    if prefix < 128 {
+        let start = parser.out.len();
+        parser.aaaa()?;
+        parser.out.drain(start..start + usize::from(prefix / 8));
+        if let Some(octet) = parser.out.get_mut(start) {
+            *octet &= 0xff >> (prefix % 8);
+        }
+    }
+    if prefix > 0 { parser.name() } else { Ok(()) }
+}
+
+/// Prefix length, octets of the address suffix, prefix name (RFC 2874 section 3.1).
+pub(super) fn chain_parts(rest: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (prefix, tail) = rest.split_first().filter(|(prefix, _)| **prefix <= 128)?;
+    let (address, tail) = tail.split_at_checked(16 - usize::from(prefix / 8))?;
+    let is_padded = address.first().is_none_or(|octet| octet & !(0xff >> (prefix % 8)) == 0);
+    let is_named = if *prefix == 0 { tail.is_empty() } else { name::length(tail) == Some(tail.len()) };
+    (is_padded && is_named).then_some((*prefix, address, tail))
+}
+
+pub(super) fn print_chain(part: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let (prefix, address, tail) = chain_parts(part)?;
+    out.extend_from_slice(prefix.to_string().as_bytes());
+    if !address.is_empty() {
+        let mut octets = vec![0; 16 - address.len()];
+        octets.extend_from_slice(address);
+        out.push(b' ');
+        super::print::ipv6(&octets, out)?;
+    }
+    if !tail.is_empty() {
+        out.push(b' ');
+        name::to_text(tail, out);
+    }
+    Some(())
+}
+
+/// Types below 128 (RFC 2535 section 5.2).
+pub(super) fn parse_old_bitmap(parser: &mut Parser<'_, '_, '_>) -> Parsed {
+    let mut bits = Vec::new();
+    while parser.tokens.left() > 0 {
+        let token = parser.word("a type")?;
+        let rtype = super::rtype_from_text(token.text)
+            .filter(|rtype| (1..128).contains(rtype))
+            .ok_or_else(|| parser.bad("unknown-type", "a known type below 128", &token))?;
+        set_bit(rtype, &mut bits);
+    }
+    parser.out.append(&mut bits);
+    Ok(())
+}
+
+pub(super) fn is_old_bitmap(rest: &[u8]) -> bool {
+    rest.len() <= 16 && rest.last() != Some(&0) && rest.first().is_none_or(|octet| octet & 0x80 == 0)
+}
+
+pub(super) fn print_old_bitmap(part: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    for (at, octet) in (0_u16..).zip(part) {
+        for bit in (0..8).filter(|bit| octet & (0x80 >> bit) != 0) {
+            if out.len() > start {
+                out.push(b' ');
+            }
+            out.extend_from_slice(super::rtype_to_text(at * 8 + bit).as_bytes());
+        }
+    }
 }

@@ -11,7 +11,7 @@ const fn row(rtype: u16, mnemonic: &'static str, fields: &'static [Field]) -> La
 const OPAQUE: &[Field] = &[];
 
 /// All types with a mnemonic, by number. Sources: IANA's registry, the RFC of each; text as BIND 9.18 writes it.
-static LAYOUTS: [Layout; 95] = [
+static LAYOUTS: [Layout; 98] = [
     row(1, "A", &[A]),
     row(2, "NS", &[Name]),
     row(3, "MD", &[Name]),
@@ -41,15 +41,15 @@ static LAYOUTS: [Layout; 95] = [
     row(27, "GPOS", &[String, String, String]),
     row(28, "AAAA", &[Aaaa]),
     row(29, "LOC", &[Loc]),
-    row(30, "NXT", OPAQUE),
+    row(30, "NXT", &[Name, OldBitmap]),
     row(31, "EID", &[Hex]),
     row(32, "NIMLOC", &[Hex]),
     row(33, "SRV", &[U16, U16, U16, Name]),
-    row(34, "ATMA", OPAQUE),
+    row(34, "ATMA", &[Atma]),
     row(35, "NAPTR", &[U16, U16, String, String, String, Name]),
     row(36, "KX", &[U16, Name]),
     row(37, "CERT", &[Certificate, U16, Algorithm, Base64]),
-    row(38, "A6", OPAQUE),
+    row(38, "A6", &[Chain]),
     row(39, "DNAME", &[Name]),
     row(40, "SINK", &[U8, U8, U8, Base64IfAny]),
     row(41, "OPT", OPAQUE),
@@ -76,10 +76,13 @@ static LAYOUTS: [Layout; 95] = [
     row(63, "ZONEMD", &[U32, U8, U8, Hex]),
     row(64, "SVCB", &[U16, Name, Parameters]),
     row(65, "HTTPS", &[U16, Name, Parameters]),
-    row(66, "DSYNC", &[Type, U8, U16, Name]),
+    row(66, "DSYNC", &[Type, Scheme, U16, Name]),
     row(67, "HHIT", &[Base64]),
     row(68, "BRID", &[Base64]),
     row(99, "SPF", &[Strings]),
+    row(100, "UINFO", OPAQUE),
+    row(101, "UID", OPAQUE),
+    row(102, "GID", OPAQUE),
     row(103, "UNSPEC", OPAQUE),
     row(104, "NID", &[U16, Locator]),
     row(105, "L32", &[U16, A]),
@@ -104,7 +107,7 @@ static LAYOUTS: [Layout; 95] = [
     row(262, "WALLET", &[Strings]),
     row(263, "CLA", &[Strings]),
     row(264, "IPN", &[U64]),
-    row(65_280, "KEYDATA", OPAQUE),
+    row(65_533, "KEYDATA", OPAQUE),
     row(32_768, "TA", &[U16, Algorithm, Digest, Hex]),
     row(32_769, "DLV", &[U16, Algorithm, Digest, Hex]),
 ];

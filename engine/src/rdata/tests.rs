@@ -67,6 +67,13 @@ const FORMS: &[(&str, &str, &str)] = &[
     ),
     ("TYPE731", r"\# 3 abcd ef", r"\# 3 ABCDEF"),
     ("NULL", r"\# 0", r"\# 0"),
+    ("ATMA", "+31.20", "+3120"),
+    ("ATMA", "47.0005", "470005"),
+    ("A6", "0 2001:db8::1", "0 2001:db8::1"),
+    ("A6", "65 ffff:0:0:0:ffff::1 b", "65 ::7fff:0:0:1 b.example."),
+    ("A6", "128 b", "128 b.example."),
+    ("NXT", "b NS A SOA", "b.example. A NS SOA"),
+    ("DSYNC", "CDS NOTIFY 53 n", "CDS 1 53 n.example."),
 ];
 
 #[test]
@@ -113,7 +120,13 @@ fn canonical_form_lowers_the_names_of_the_listed_types_alone() {
         canonical(rtype_from_text(rtype.as_bytes()).unwrap(), &wire(rtype, text).unwrap(), &mut out);
         out
     };
-    for (rtype, text) in [("MX", "10 MAIL.Test."), ("SOA", "A. B. 1 2 3 4 5"), ("NAPTR", "1 2 U S RE Name.")] {
+    for (rtype, text) in [
+        ("MX", "10 MAIL.Test."),
+        ("SOA", "A. B. 1 2 3 4 5"),
+        ("NXT", "B. A"),
+        ("A6", "64 ::1 B."),
+        ("NAPTR", "1 2 U S RE Name."),
+    ] {
         assert_eq!(canonical_of(rtype, text).len(), wire(rtype, text).unwrap().len());
         assert_ne!(canonical_of(rtype, text), wire(rtype, text).unwrap());
     }

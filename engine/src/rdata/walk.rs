@@ -7,7 +7,7 @@ use crate::name;
 pub(super) fn measure(field: Field, rest: &[u8]) -> Option<usize> {
     let fixed = |count: usize| (rest.len() >= count).then_some(count);
     match field {
-        Field::U8 | Field::Algorithm | Field::Digest | Field::KeyProtocol => fixed(1),
+        Field::U8 | Field::Algorithm | Field::Digest | Field::KeyProtocol | Field::Scheme => fixed(1),
         Field::U16 | Field::Type | Field::Certificate | Field::KeyFlags => fixed(2),
         Field::U32 | Field::Ttl | Field::Time | Field::A => fixed(4),
         Field::U64 | Field::Locator => fixed(8),
@@ -35,6 +35,9 @@ pub(super) fn measure(field: Field, rest: &[u8]) -> Option<usize> {
         Field::Ipsec => special::is_ipsec(rest).then_some(rest.len()),
         Field::Relay => special::is_relay(rest).then_some(rest.len()),
         Field::Hip => special::is_hip(rest).then_some(rest.len()),
+        Field::Atma => special::is_atma(rest).then_some(rest.len()),
+        Field::Chain => special::chain_parts(rest).is_some().then_some(rest.len()),
+        Field::OldBitmap => special::is_old_bitmap(rest).then_some(rest.len()),
         Field::Services => (!rest.is_empty() && rest.len() <= 8193).then_some(rest.len()),
     }
 }
@@ -141,8 +144,13 @@ pub fn canonical(rtype: u16, rdata: &[u8], out: &mut Vec<u8>) {
     let mut at = start;
     for field in fields {
         let Some(part) = split(*field, &mut rest) else { return };
-        if *field == Field::Name
-            && let Some(place) = out.get_mut(at..at + part.len())
+        let name = match field {
+            Field::Name => Some(at),
+            Field::Chain => special::chain_parts(part).map(|(_, address, _)| at + 1 + address.len()),
+            _ => None,
+        };
+        if let Some(name) = name
+            && let Some(place) = out.get_mut(name..at + part.len())
         {
             place.make_ascii_lowercase();
         }

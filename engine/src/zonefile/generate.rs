@@ -5,29 +5,51 @@ use crate::rdata::{self, shown};
 use crate::token::{Lexer, Token, Tokens};
 
 /// The largest number BIND counts to.
-const MAX_NUMBER: u64 = 0x7fff_ffff;
+const MAX_NUMBER: i64 = 0x7fff_ffff;
 /// The longest number BIND writes.
-const MAX_WIDTH: u64 = 127;
+const MAX_WIDTH: i64 = 127;
+/// How much more all directives of a zone may make than one of them.
+const ZONE_FACTOR: u64 = 4;
 
 /// `start-stop` or `start-stop/step`.
 #[derive(Clone, Copy)]
 struct Range {
-    start: u64,
-    stop: u64,
-    step: u64,
+    start: i64,
+    stop: i64,
+    step: i64,
 }
 
 impl Range {
-    fn from_text(text: &[u8]) -> Option<Self> {
-        let (span, step) = split_once(text, b'/').map_or((text, Some(1)), |(span, step)| (span, rdata::decimal(step)));
-        let (first, last) = split_once(span, b'-')?;
-        let range = Self { start: rdata::decimal(first)?, stop: rdata::decimal(last)?, step: step? };
-        (range.start <= range.stop && range.stop <= MAX_NUMBER && range.step > 0).then_some(range)
+    /// The range, and what stands behind it, which counts for nothing in BIND.
+    fn from_text(text: &[u8]) -> Option<(Self, &[u8])> {
+        let (start, rest) = leading_number(text)?;
+        let (last, rest) = leading_number(rest.strip_prefix(b"-")?)?;
+        let (step, rest) = match rest.strip_prefix(b"/") {
+            Some(rest) => leading_number(rest)?,
+            None => (1, rest),
+        };
+        let range = Self { start, stop: last, step };
+        let fits = (0..=last).contains(&start) && last <= MAX_NUMBER && (1..=MAX_NUMBER).contains(&step);
+        fits.then_some((range, rest))
     }
 
     fn count(self) -> u64 {
-        (self.stop - self.start) / self.step + 1
+        u64::try_from((self.stop - self.start) / self.step + 1).unwrap_or(u64::MAX)
     }
+}
+
+/// The number with or without a sign that the text begins with, and the rest.
+fn leading_number(text: &[u8]) -> Option<(i64, &[u8])> {
+    let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let digits = text.iter().skip(sign).take_while(|octet| octet.is_ascii_digit()).count();
+    let (number, rest) = text.split_at_checked(sign + digits)?;
+    let number = rdata::decimal(number.get(sign..)?).and_then(|number| i64::try_from(number).ok())?;
+    Some((if text.first() == Some(&b'-') { -number } else { number }, rest))
+}
+
+/// The same where nothing may stand behind it.
+fn whole_number(text: &[u8]) -> Option<i64> {
+    leading_number(text).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number)
 }
 
 fn split_once(text: &[u8], by: u8) -> Option<(&[u8], &[u8])> {
@@ -45,44 +67,69 @@ struct Template<'a> {
 
 impl<'a> Reader<'a, '_> {
     pub(super) fn generate(&mut self, all: &[Token<'a>], tokens: &mut Tokens<'_, 'a>) {
-        let Some(range) = self.argument(all, tokens, "a range") else { return };
+        if self.frames.last().is_some_and(|frame| frame.lexer.had_parentheses()) {
+            let place = all.first().map_or(Place { line: 0, column: 0 }, Place::of);
+            self.error(place, "bad-generate", "$GENERATE has no parentheses; rdata of several words is quoted");
+            return;
+        }
+        let Some(range) = self.word(all, tokens, "a range") else { return };
         let Some(template) = self.template(all, tokens) else { return };
         self.end_of_line(tokens);
-        let Some(counted) = Range::from_text(range.text) else {
+        let Some((counted, behind)) = Range::from_text(range.text) else {
             let message =
                 format!("{} is not a range start-stop or start-stop/step up to {MAX_NUMBER}", shown(range.text));
             self.error(Place::of(&range), "bad-generate", message);
             return;
         };
-        self.generated = self.generated.saturating_add(counted.count());
-        if self.generated > self.limits.max_generate {
-            let message =
-                format!("$GENERATE makes {} records so far, the limit is {}", self.generated, self.limits.max_generate);
+        if !behind.is_empty() {
+            self.warn(Place::of(&range), "generate-range", format!("{} behind the range is ignored", shown(behind)));
+        }
+        if let Some(message) = self.broken_generate_limit(counted) {
             self.error(Place::of(&range), "generate-limit", message);
             return;
         }
+        self.generated += counted.count();
         self.repeat(counted, &template);
     }
 
+    fn broken_generate_limit(&self, range: Range) -> Option<String> {
+        let (one, all) = (self.limits.max_generate, self.limits.max_generate.saturating_mul(ZONE_FACTOR));
+        if range.count() > one {
+            return Some(format!("$GENERATE makes {} records, the limit is {one}", range.count()));
+        }
+        let made = self.generated + range.count();
+        (made > all).then(|| format!("all $GENERATE make {made} records so far, the limit of a zone is {all}"))
+    }
+
+    /// The next argument, which may not be quoted.
+    fn word(&mut self, all: &[Token<'a>], tokens: &mut Tokens<'_, 'a>, what: &str) -> Option<Token<'a>> {
+        let token = self.argument(all, tokens, what)?;
+        if token.quoted {
+            self.error(Place::of(&token), "unexpected-quotes", format!("{what} may not be quoted"));
+            return None;
+        }
+        Some(token)
+    }
+
     fn template(&mut self, all: &[Token<'a>], tokens: &mut Tokens<'_, 'a>) -> Option<Template<'a>> {
-        let owner = self.argument(all, tokens, "an owner")?;
-        let mut token = self.argument(all, tokens, "a type")?;
+        let owner = self.word(all, tokens, "an owner")?;
+        let mut token = self.word(all, tokens, "a type")?;
         let mut class = class_from_text(token.text);
         if class.is_some() {
             self.check_class(class, &token)?;
-            token = self.argument(all, tokens, "a type")?;
+            token = self.word(all, tokens, "a type")?;
         }
         let mut own = None;
         if let Some(seconds) = rdata::ttl_from_text(token.text) {
             own = Some(self.limit_ttl(seconds, &token));
             self.last_ttl = own;
-            token = self.argument(all, tokens, "a type")?;
+            token = self.word(all, tokens, "a type")?;
         }
         if class.is_none() {
             class = class_from_text(token.text);
             if class.is_some() {
                 self.check_class(class, &token)?;
-                token = self.argument(all, tokens, "a type")?;
+                token = self.word(all, tokens, "a type")?;
             }
         }
         let rtype = self.rtype(&token)?;
@@ -99,7 +146,7 @@ impl<'a> Reader<'a, '_> {
         while number <= range.stop && !self.stopped {
             let made = expand(&template.owner, number, &mut owner).and(expand(&template.rdata, number, &mut rdata));
             if made.is_none() {
-                let message = "a $ is followed by {offset[,width[,base]]} with a base of d o x X n N";
+                let message = "a $ is followed by {offset[,width[,base]]} with a base of d o x X n N, in 32 bits";
                 self.error(Place::of(&template.rdata), "bad-generate", message);
                 break;
             }
@@ -157,7 +204,7 @@ impl<'a> Reader<'a, '_> {
 }
 
 /// The token's text with each `$` replaced by the number; None when what follows a `$` is malformed.
-fn expand(token: &Token<'_>, number: u64, out: &mut Vec<u8>) -> Option<()> {
+fn expand(token: &Token<'_>, number: i64, out: &mut Vec<u8>) -> Option<()> {
     out.clear();
     let mut rest = token.text;
     while let Some((&octet, tail)) = rest.split_first() {
@@ -189,17 +236,14 @@ fn expand(token: &Token<'_>, number: u64, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// `offset[,width[,base]]` of `${…}`.
-fn modified(inside: &[u8], number: u64, out: &mut Vec<u8>) -> Option<()> {
+fn modified(inside: &[u8], number: i64, out: &mut Vec<u8>) -> Option<()> {
     let mut parts = inside.split(|octet| *octet == b',');
-    let offset = parts.next()?;
-    let (negative, digits) = match offset.split_first() {
-        Some((b'-', digits)) => (true, digits),
-        Some((b'+', digits)) => (false, digits),
-        _ => (false, offset),
-    };
-    let offset = i64::try_from(rdata::decimal(digits).filter(|offset| *offset <= MAX_NUMBER)?).ok()?;
-    let value = i64::try_from(number).ok()? + if negative { -offset } else { offset };
-    let width = parts.next().map_or(Some(0), rdata::decimal).filter(|width| *width <= MAX_WIDTH)?;
+    let offset = whole_number(parts.next()?)?;
+    let value = number.checked_add(offset)?;
+    if !(-MAX_NUMBER - 1..=MAX_NUMBER).contains(&offset) || value > MAX_NUMBER {
+        return None;
+    }
+    let width = parts.next().map_or(Some(0), whole_number).filter(|width| (0..=MAX_WIDTH).contains(width))?;
     let width = usize::try_from(width).ok()?;
     let base = parts.next().unwrap_or(b"d");
     if parts.next().is_some() {

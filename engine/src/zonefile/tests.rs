@@ -228,22 +228,25 @@ fn generate_counts_as_in_bind() {
 }
 
 #[test]
-fn generate_has_a_limit_for_the_zone_and_tells_its_first_mistake() {
+fn generate_has_limits_for_a_line_and_a_zone_and_tells_its_first_mistake() {
     let (records, findings) = after_apex(concat!(
-        "$GENERATE 0-65000 h$ TXT x\n",
+        "$GENERATE 0-65536 h$ TXT x\n",
         "$GENERATE 0-3000000000 h$ TXT x\n",
-        "$GENERATE 0-1000 h$ TXT x\n",
         "$GENERATE 2-1 h$ TXT x\n",
-        "$GENERATE 254-300 i$ A 192.0.2.$\n",
+        "$GENERATE 0-65535 h$ TXT x\n",
+        "$GENERATE 0-65535 i$ TXT x\n",
+        "$GENERATE 0-65535 j$ TXT x\n",
+        "$GENERATE 0-65535 k$ TXT x\n",
+        "$GENERATE 0-0 l$ TXT x\n",
     ));
-    assert_eq!(records.len(), 65_001);
+    assert_eq!(records.len(), 4 * 65_536);
     assert_eq!(
         findings,
         [
+            "z:3:11: error generate-limit",
             "z:4:11: error bad-generate",
-            "z:5:11: error generate-limit",
-            "z:6:11: error bad-generate",
-            "z:7:11: error generate-limit",
+            "z:5:11: error bad-generate",
+            "z:10:11: error generate-limit",
         ]
     );
     let (records, findings) = after_apex("$GENERATE 254-300 i$ A 192.0.2.$\n");

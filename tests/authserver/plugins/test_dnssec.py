@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from authserver.plugin import SIGNING, SOURCES
 from keys.policy import BUILT_IN, DEFAULT, Denial
+from tests.keys.making import ZSK, write_key
 
 
 def policies(configuration):
@@ -149,3 +152,63 @@ def test_a_store_is_the_same_in_every_file(load, errors, tmp_path):
     assert errors(blocks("a", "c")) == [
         f"Corefile:11: dnssec: policies: store 'hsm' is another one in {tmp_path}/a.yaml than in {tmp_path}/c.yaml"
     ]
+
+
+# -------------------------------------------------------------------- key files
+
+
+def key_files(configuration):
+    return [[key.tag for key in signing.policy.key_files] for signing in configuration.offered(SIGNING)]
+
+
+def block(directory, *lines, origin="example.test"):
+    body = "\n".join(lines)
+    return f"{origin} {{\nroot {directory}\nfile db.example\ndnssec {{\n{body}\n}}\n}}\n"
+
+
+def tag(stem):
+    return int(stem.name[-5:])
+
+
+@pytest.mark.parametrize("suffix", ["", ".key", ".private"])
+def test_key_files_are_named_by_stem_or_by_either_file_relative_to_root(load, tmp_path, suffix):
+    one, other = write_key(tmp_path), write_key(tmp_path)
+    configuration = load(block(tmp_path, f"key file {one.name}{suffix} {other}{suffix}"))
+    assert key_files(configuration) == [[tag(one), tag(other)]]
+
+
+def test_key_lines_repeat_and_a_key_counts_once(load, tmp_path):
+    one, other = write_key(tmp_path), write_key(tmp_path, flags=ZSK)
+    lines = [f"key file {one.name}", f"key file {other.name} {one.name}.key"]
+    assert key_files(load(block(tmp_path, *lines))) == [[tag(one), tag(other)]]
+
+
+def test_a_key_that_others_can_read_is_warned_of(load, tmp_path):
+    stem = write_key(tmp_path)
+    Path(f"{stem}.private").chmod(0o644)
+    warnings = [str(one) for one in load(block(tmp_path, f"key file {stem.name}")).warnings]
+    reason = "permissions 0644 let others read the private key; 0600 would not"
+    assert f"Corefile:5: dnssec: key: {stem}.private: {reason}" in warnings
+
+
+def test_everything_that_is_wrong_with_key_files_is_told_at_its_line(errors, tmp_path):
+    good, old, mixed = (write_key(tmp_path) for _ in range(3))
+    stranger = write_key(tmp_path, "example.net.")
+    for suffix in (".key", ".private"):
+        path = Path(f"{old}{suffix}")
+        path.write_text(path.read_text().replace(" 3 13 ", " 3 6 ").replace("Algorithm: 13", "Algorithm: 6"))
+    Path(f"{mixed}.key").write_text(Path(f"{good}.key").read_text())
+    lines = [f"key file {name}" for name in (good.name, "Kgone", old.name, mixed.name, stranger.name)]
+    missing, unsupported, mismatched, unrelated = errors(block(tmp_path, *lines))
+    assert missing == f"Corefile:6: dnssec: key: {tmp_path}/Kgone.key: no such file or directory"
+    assert unsupported.startswith(f"Corefile:7: dnssec: key: {old}.private:2: algorithm 6 (DSA-NSEC3-SHA1) can't sign")
+    reason = "the private key is not the one of the public file"
+    assert mismatched == f"Corefile:8: dnssec: key: {mixed}.private: {reason}"
+    reason = "is a key of example.net., which can sign none of example.test."
+    assert unrelated == f"Corefile:9: dnssec: key: {stranger}.private {reason}"
+
+
+@pytest.mark.parametrize("line", ["key", "key file", "key aws_secretsmanager arn", "key directory /keys"])
+def test_other_words_behind_key_are_refused(errors, tmp_path, line):
+    (error,) = errors(block(tmp_path, line))
+    assert error.startswith("Corefile:5: ")
