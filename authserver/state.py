@@ -48,6 +48,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ("ALTER TABLE state ADD COLUMN disclaimed INTEGER",),
     store.ROLLOVER_SCHEMA,
     keyfiles.SCHEMA,
+    store.TRASH_SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

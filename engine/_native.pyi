@@ -182,13 +182,20 @@ class Difference:
 
 @final
 class SigningKey:
-    """A fast key: it signs inside the engine. Its private part can't be read back."""
+    """A key that signs: a fast one inside the engine, a slow one elsewhere. No private part can be read back."""
 
     def __new__(cls, pkcs8: bytes, dnskey: bytes) -> SigningKey:
-        """From PKCS#8 DER and the DNSKEY rdata (flags, 3, algorithm, public key). Algorithms 13, 14, 15.
+        """From PKCS#8 DER and the DNSKEY rdata (flags, 3, algorithm, public key). Algorithms 8, 10, 13, 14, 15; RSA of 2048 to
+        4096 bits.
 
         Raises SignatureError when the two do not belong together or the algorithm is not a fast one.
         """
+    @staticmethod
+    def slow(dnskey: bytes) -> SigningKey:
+        """A key of any algorithm whose private part is elsewhere: a version it signs is filled by `fill`. Raises
+        SignatureError."""
+    @property
+    def is_slow(self) -> bool: ...
     @property
     def dnskey(self) -> bytes: ...
     @property
@@ -234,7 +241,8 @@ class SigningPlan:
         carry_until: int = 0,
         denial: Denial | None = None,
     ) -> SigningPlan:
-        """`keys` are (key, signs the apex DNSKEY/CDS/CDNSKEY RRsets, signs everything else).
+        """`keys` are (key, signs the apex DNSKEY/CDS/CDNSKEY RRsets, signs everything else). Raises SignatureError for a
+        slow key that signs everything else with compact denial.
 
         A signature's expiration is `expiration` minus a part of `jitter` that depends on owner and type alone. A
         signature of the previous version is carried over if octets, TTL and key are the same and it expires
@@ -278,9 +286,24 @@ class SignedVersion:
         """What is wrong at `now` with signatures and proofs that the zone brought along, all as warnings; empty for a
         version with a plan and for one without signatures. Verifies at most some ten thousand signatures."""
     def make(self, budget_us: int) -> bool:
-        """Make missing signatures for about `budget_us`; True when none is missing. One caller at a time."""
+        """Make missing signatures of fast keys for about `budget_us`; True when none is missing, of slow keys neither. One
+        caller at a time."""
     def verify(self, budget_us: int) -> bool:
-        """Verify made signatures for about `budget_us`; True when all are verified. Raises SignatureError."""
+        """Verify made signatures for about `budget_us`; True when all are verified. Raises SignatureError. Those of Ed448
+        are never verified here: see `unverified`."""
+    @property
+    def slow_missing(self) -> int:
+        """How many signatures by slow keys are missing; before it is 0 a version is not published."""
+    def unsigned(self, limit: int = 256) -> list[tuple[int, int, bytes]]:
+        """The next missing signatures by slow keys: (key number in the plan, unit number, octets to be signed)."""
+    def fill(self, signatures: Sequence[tuple[int, int, bytes]]) -> None:
+        """Take signatures by slow keys: (key number, unit number, signature as an RRSIG holds it), each verified at once
+        where the engine can. Raises SignatureError for the first wrong one; the right ones are taken all the same."""
+    def unverified(self, limit: int = 256) -> list[tuple[int, int, bytes, bytes]]:
+        """The next signatures that are there and the engine can't verify (Ed448): (key number, unit number, octets,
+        signature). The octets are made by the path that verifies, not by the one that signs."""
+    def note_verified(self, slots: Sequence[tuple[int, int]]) -> None:
+        """These (key number, unit number) of `unverified` were right. Raises SignatureError."""
     def seal(self) -> None:
         """Raises EngineError while signatures are missing or not verified."""
     @property

@@ -9,10 +9,11 @@ import stat
 from calendar import timegm
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from engine import EngineError, name_from_text, name_to_text, rdata_from_text
+from engine import EngineError, name_from_text, name_to_text, rdata_from_text, rdata_to_text
 from keys.errors import KeyImportError
 
 _DNSKEY: Final = 48
@@ -181,6 +182,29 @@ def _permission_warnings(path: Path, mode: int) -> list[str]:
     if mode & 0o077:
         return [f"{path}: permissions {mode:04o} let others read the private key; 0600 would not"]
     return []
+
+
+# ------------------------------------------------------------------ writing
+
+
+def public_text(owner: bytes, dnskey: bytes, tag: int) -> tuple[str, str]:
+    """The common name of a key's files, and the text of the public one."""
+    name = name_to_text(owner.lower())
+    role = "key-signing" if dnskey[1] & 1 else "zone-signing"
+    head = f"; This is a {role} key, keyid {tag}, for {name}\n"
+    # A slash is a letter in a label (RFC 2317), and none in a file's name; BIND writes it so too.
+    return (
+        f"K{name.replace('/', '%2F')}+{dnskey[3]:03d}+{tag:05d}",
+        f"{head}{name} IN DNSKEY {rdata_to_text(_DNSKEY, dnskey)}\n",
+    )
+
+
+def private_text(fields: Mapping[str, str], timing: Mapping[str, int]) -> str:
+    """The text of a private file: its fields, and the times that are known."""
+    known = {event: datetime.fromtimestamp(at, UTC) for event, at in timing.items() if event in TIMINGS}
+    moments = {event: f"{at:%Y%m%d%H%M%S}" for event, at in known.items()}
+    lines = {"Private-key-format": f"v1.{_KNOWN_MINOR}", **fields, **moments}
+    return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
 def owner_text(files: KeyFiles) -> str:

@@ -51,6 +51,33 @@ class PrivateKeyError(KeysError):
         self.reason = reason
 
 
+class StoreError(KeysError):
+    """A store of keys outside the state can't be reached, or doesn't do what it is asked."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"store {name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class SlowKeyError(KeysError):
+    """A key that signs outside the engine made a wrong signature, or none."""
+
+    def __init__(self, key_id: str, reason: str) -> None:
+        super().__init__(f"key {key_id}: {reason}")
+        self.key_id = key_id
+        self.reason = reason
+
+
+class BackupError(KeysError):
+    """A backup can't be read, or restoring it would go back behind what is known: each difference in a line."""
+
+    def __init__(self, reason: str, differences: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join((reason, *differences)))
+        self.reason = reason
+        self.differences = differences
+
+
 class KeyImportError(KeysError):
     """A key file can't be imported: which file, which line (0: none in particular), why."""
 

@@ -1,49 +1,83 @@
-"""Private keys: made, sealed for the store, opened into signing handles. No other file touches a private part.
+"""Private keys: made, imported, exported, opened into signing handles; but for `vault` no other file touches them.
 
-Sealed is: PKCS#8 DER, and with a passphrase encrypted by AES-256-GCM under one key that scrypt makes of it, bound to
-the key's id (docs/adr/private-keys-under-one-derivation.md).
+Words: a *private part* is PKCS#8 DER or, of a key in a token, the URI of where it is (`pkcs11`); *sealed* is what
+`vault` makes of it for the store. A *fast* key signs in the engine; a *slow* one signs here or in its token, in bulk.
 """
 
-import json
-import os
-from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
 
 from engine import SignatureError, SigningKey, key_tag
-from keys import bindfile, store
-from keys.errors import KeyImportError, KeysError, PassphraseError, PrivateKeyError
+from keys import bindfile, pkcs11, store
+from keys.errors import KeyImportError, KeysError, PrivateKeyError, SlowKeyError, StoreError
 from keys.states import Key
+from keys.vault import PlainVault, SealedVault, Vault, open_vault
 
+__all__ = ["PlainVault", "SealedVault", "Vault", "open_vault"]
+
+RSASHA256: Final = 8
+RSASHA512: Final = 10
 ECDSAP256SHA256: Final = 13
 ECDSAP384SHA384: Final = 14
 ED25519: Final = 15
+ED448: Final = 16
 
-FAST_ALGORITHMS: Final = frozenset({ECDSAP256SHA256, ECDSAP384SHA384, ED25519})
+FAST_ALGORITHMS: Final = frozenset({RSASHA256, RSASHA512, ECDSAP256SHA256, ECDSAP384SHA384, ED25519})
 """The algorithms the engine signs with itself."""
+
+ALGORITHMS: Final = FAST_ALGORITHMS | {ED448}
+"""The algorithms a key can have here (RFC 8624 section 3.1 has no others to sign with)."""
+
+RSA_BITS: Final = 2048
+"""Of a new key, unless its policy says otherwise."""
+
+_RSA: Final = frozenset({RSASHA256, RSASHA512})
+_RSA_BITS: Final = range(2048, 4097)
+_RSA_EXPONENT: Final = 65537
 
 CSK_FLAGS: Final = 257
 ZSK_FLAGS: Final = 256
 _REVOKE: Final = 0x0080
 _PROTOCOL: Final = 3
 
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 # ------------------------------------------------------------------ making
 
 
-def generate(algorithm: int, flags: int = CSK_FLAGS) -> tuple[bytes, bytes]:
-    """A new key: (PKCS#8 DER, DNSKEY rdata). Raises KeysError for an algorithm the engine can't sign with."""
-    private = _new(algorithm)
+def generate(algorithm: int, flags: int = CSK_FLAGS, bits: int = RSA_BITS) -> tuple[bytes, bytes]:
+    """A new key: (PKCS#8 DER, DNSKEY rdata); `bits` is for RSA. Raises KeysError for what no key here can be."""
+    private = _new(algorithm, bits)
     return to_pkcs8(private), dnskey_rdata(private, algorithm, flags)
+
+
+def make(
+    vault: Vault, algorithm: int, flags: int = CSK_FLAGS, *, bits: int = RSA_BITS, place: str = ""
+) -> tuple[bytes, bytes]:
+    """A new key in a store: (private part, DNSKEY rdata). The store `""` is the state's database, others are tokens.
+
+    Raises KeysError: StoreError when the token is away or not configured.
+    """
+    if not place:
+        return generate(algorithm, flags, bits)
+    token = vault.tokens.get(place)
+    if token is None:
+        raise StoreError(place, "it is not configured")
+    uri, public = token.generate(algorithm, _checked_bits(bits) if algorithm in _RSA else 0)
+    return uri, flags.to_bytes(2, "big") + bytes((_PROTOCOL, algorithm)) + public
 
 
 def tags_of(dnskey: bytes) -> frozenset[int]:
@@ -59,9 +93,11 @@ def to_pkcs8(private: PrivateKey) -> bytes:
 
 
 def dnskey_rdata(private: PrivateKey, algorithm: int, flags: int) -> bytes:
-    """DNSKEY rdata of a private key (RFC 4034 section 2.1, RFC 6605 section 4, RFC 8080 section 3)."""
+    """DNSKEY rdata of a private key (RFC 4034 section 2.1, RFC 3110, RFC 6605 section 4, RFC 8080 section 3)."""
     public = private.public_key()
-    if isinstance(public, ec.EllipticCurvePublicKey):
+    if isinstance(public, rsa.RSAPublicKey):
+        octets = _rsa_octets(public.public_numbers())
+    elif isinstance(public, ec.EllipticCurvePublicKey):
         # The uncompressed point without its leading octet 4.
         octets = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
     else:
@@ -69,118 +105,36 @@ def dnskey_rdata(private: PrivateKey, algorithm: int, flags: int) -> bytes:
     return flags.to_bytes(2, "big") + bytes((_PROTOCOL, algorithm)) + octets
 
 
-def _new(algorithm: int) -> PrivateKey:
+def _rsa_octets(numbers: rsa.RSAPublicNumbers) -> bytes:
+    """RFC 3110 section 2: the exponent's length in one octet, or 0 and two octets; no leading zeros."""
+    exponent, modulus = _octets_of(numbers.e), _octets_of(numbers.n)
+    size = len(exponent)
+    length = bytes((size,)) if size < 256 else b"\0" + size.to_bytes(2, "big")
+    return length + exponent + modulus
+
+
+def _octets_of(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _new(algorithm: int, bits: int) -> PrivateKey:
+    if algorithm in _RSA:
+        return rsa.generate_private_key(_RSA_EXPONENT, _checked_bits(bits))
     if algorithm == ECDSAP256SHA256:
         return ec.generate_private_key(ec.SECP256R1())
     if algorithm == ECDSAP384SHA384:
         return ec.generate_private_key(ec.SECP384R1())
     if algorithm == ED25519:
         return ed25519.Ed25519PrivateKey.generate()
-    raise KeysError(f"algorithm {algorithm} is not one of {sorted(FAST_ALGORITHMS)}")
+    if algorithm == ED448:
+        return ed448.Ed448PrivateKey.generate()
+    raise KeysError(f"algorithm {algorithm} is not one of {sorted(ALGORITHMS)}")
 
 
-# ------------------------------------------------------------------ sealing
-
-
-class Vault(Protocol):
-    """Seals private parts for the store and opens them again."""
-
-    def seal(self, key_id: str, pkcs8: bytes) -> bytes:
-        """What may be stored."""
-
-    def open(self, key_id: str, sealed: bytes) -> bytes:
-        """The PKCS#8 DER. Raises PrivateKeyError."""
-
-
-class PlainVault:
-    """No passphrase is configured: file permissions alone guard the keys."""
-
-    def seal(self, key_id: str, pkcs8: bytes) -> bytes:
-        """PKCS#8 DER as it is."""
-        del key_id
-        return pkcs8
-
-    def open(self, key_id: str, sealed: bytes) -> bytes:
-        """PKCS#8 DER as it is."""
-        del key_id
-        return sealed
-
-
-_NONCE_OCTETS: Final = 12
-_PROOF: Final = b"zonewright keys"
-
-
-@dataclass(frozen=True, slots=True)
-class _Derivation:
-    """How the store's key is made of the passphrase (RFC 7914), and a sealed known text that tells a wrong one."""
-
-    salt: bytes
-    n: int
-    r: int
-    p: int
-    proof: bytes = b""
-
-    def to_text(self) -> str:
-        facts = {"salt": self.salt.hex(), "n": self.n, "r": self.r, "p": self.p, "proof": self.proof.hex()}
-        return json.dumps(facts, sort_keys=True)
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        facts = json.loads(text)
-        return cls(bytes.fromhex(facts["salt"]), facts["n"], facts["r"], facts["p"], bytes.fromhex(facts["proof"]))
-
-    def cipher(self, passphrase: bytes) -> AESGCM:
-        return AESGCM(Scrypt(salt=self.salt, length=32, n=self.n, r=self.r, p=self.p).derive(passphrase))
-
-
-class SealedVault:
-    """The keys are encrypted under a passphrase."""
-
-    def __init__(self, cipher: AESGCM) -> None:
-        self._cipher = cipher
-
-    def seal(self, key_id: str, pkcs8: bytes) -> bytes:
-        """A random nonce, then the ciphertext with its tag; the id is authenticated with it."""
-        nonce = os.urandom(_NONCE_OCTETS)
-        return nonce + self._cipher.encrypt(nonce, pkcs8, key_id.encode())
-
-    def open(self, key_id: str, sealed: bytes) -> bytes:
-        """The PKCS#8 DER; an altered or exchanged one is a PrivateKeyError."""
-        try:
-            return self._cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], key_id.encode())
-        except (InvalidTag, ValueError) as error:
-            raise PrivateKeyError(key_id, "the stored private part does not open: altered or of another key") from error
-
-
-def open_vault(tx: store.Transaction, passphrase: bytes | None) -> Vault:
-    """The vault of a store. The first passphrase a store is opened with encrypts the keys it already has.
-
-    Raises PassphraseError when it is missing or wrong.
-    """
-    if passphrase == b"":
-        raise PassphraseError("the passphrase is empty")
-    parameters = store.wrapping(tx)
-    if parameters is not None:
-        return _known_vault(_Derivation.from_text(parameters), passphrase)
-    if passphrase is None:
-        return PlainVault()
-    derivation = _Derivation(salt=os.urandom(16), n=2**15, r=8, p=1)
-    vault = SealedVault(derivation.cipher(passphrase))
-    proof = vault.seal("", _PROOF)
-    store.set_wrapping(tx, _Derivation(derivation.salt, derivation.n, derivation.r, derivation.p, proof).to_text())
-    store.replace_pkcs8(tx, [(key_id, vault.seal(key_id, octets)) for key_id, octets in store.all_pkcs8(tx)])
-    return vault
-
-
-def _known_vault(derivation: _Derivation, passphrase: bytes | None) -> Vault:
-    if passphrase is None:
-        raise PassphraseError("the private keys are encrypted and no passphrase is configured")
-    vault = SealedVault(derivation.cipher(passphrase))
-    try:
-        vault.open("", derivation.proof)
-    except PrivateKeyError as error:
-        raise PassphraseError("the passphrase does not open the private keys") from error
-    return vault
+def _checked_bits(bits: int) -> int:
+    if bits not in _RSA_BITS:
+        raise KeysError(f"an RSA key of {bits} bits; {_RSA_BITS.start} to {_RSA_BITS.stop - 1} sign")
+    return bits
 
 
 # ------------------------------------------------------------------ importing
@@ -195,7 +149,10 @@ _ZONE: Final = 0x0100
 
 @dataclass(frozen=True, slots=True)
 class ImportedKey:
-    """A key out of BIND's files, its halves proven to belong together; `timing` is what the files say of its life."""
+    """A key out of BIND's files, its halves proven to belong together; `timing` is what the files say of its life.
+
+    `pkcs8` is its private part.
+    """
 
     owner: bytes
     dnskey: bytes
@@ -246,16 +203,16 @@ def _importable_algorithm(files: bindfile.KeyFiles) -> int:
     if algorithm != files.dnskey[3]:
         reason = f"algorithm {algorithm} here, {files.dnskey[3]} in the public file"
         raise KeyImportError(files.private_file, reason, stated.line)
-    if algorithm not in FAST_ALGORITHMS:
+    if algorithm not in ALGORITHMS:
         name = _NAMES.get(algorithm, "unknown")
-        reason = f"algorithm {algorithm} ({name}) can't sign on the fly yet; those that can: {_fast_names()}"
+        reason = f"algorithm {algorithm} ({name}) signs nothing here; those that do: {_names()}"
         raise KeyImportError(files.private_file, reason, stated.line)
     _check_flags(files)
     return algorithm
 
 
-def _fast_names() -> str:
-    return ", ".join(f"{number} ({_NAMES[number]})" for number in sorted(FAST_ALGORITHMS))
+def _names() -> str:
+    return ", ".join(f"{number} ({_NAMES[number]})" for number in sorted(ALGORITHMS))
 
 
 def _check_flags(files: bindfile.KeyFiles) -> None:
@@ -270,39 +227,117 @@ def _check_flags(files: bindfile.KeyFiles) -> None:
 
 
 def _private_of(files: bindfile.KeyFiles, algorithm: int) -> PrivateKey:
-    secret = files.fields.get("PrivateKey")
-    if secret is None:
+    needed = _RSA_FIELDS if algorithm in _RSA else ("PrivateKey",)
+    missing = [name for name in needed if name not in files.fields]
+    if missing:
         elsewhere = "Engine" in files.fields or "Label" in files.fields
-        reason = "the private part is in a hardware token (PKCS#11)" if elsewhere else "no `PrivateKey` line"
+        reason = "the private part is in a hardware token (PKCS#11)" if elsewhere else f"no `{missing[0]}` line"
         raise KeyImportError(files.private_file, reason)
+    line = files.fields[needed[0]].line
     try:
-        return _from_secret(algorithm, b64decode(secret.value, validate=True))
-    except ValueError:
+        secrets = [b64decode(files.fields[name].value, validate=True) for name in needed]
+        return _from_secrets(algorithm, secrets)
+    except (ValueError, KeysError):
         # What the library says of it, or the chain of causes, could show a part of the secret.
-        raise KeyImportError(files.private_file, "the private key is malformed", secret.line) from None
+        raise KeyImportError(files.private_file, "the private key is malformed", line) from None
 
 
-def _from_secret(algorithm: int, octets: bytes) -> PrivateKey:
-    """The private key of its bare octets (RFC 6605 section 6, RFC 8080 section 6)."""
+_RSA_FIELDS: Final = (
+    "Modulus",
+    "PublicExponent",
+    "PrivateExponent",
+    "Prime1",
+    "Prime2",
+    "Exponent1",
+    "Exponent2",
+    "Coefficient",
+)
+
+
+def _from_secrets(algorithm: int, secrets: Sequence[bytes]) -> PrivateKey:
+    """The private key of its bare octets (RFC 6605 section 6, RFC 8080 section 6) or numbers (RFC 8017 section 3.2)."""
+    if algorithm in _RSA:
+        n, e, d, p, q, dmp1, dmq1, iqmp = (int.from_bytes(octets, "big") for octets in secrets)
+        _checked_bits(n.bit_length())
+        return rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, rsa.RSAPublicNumbers(e, n)).private_key()
+    (octets,) = secrets
     if algorithm == ED25519:
         return ed25519.Ed25519PrivateKey.from_private_bytes(octets)
+    if algorithm == ED448:
+        return ed448.Ed448PrivateKey.from_private_bytes(octets)
     curve: ec.EllipticCurve = ec.SECP256R1() if algorithm == ECDSAP256SHA256 else ec.SECP384R1()
     if len(octets) > curve.key_size // 8:
         raise ValueError
     return ec.derive_private_key(int.from_bytes(octets, "big"), curve)
 
 
+# ------------------------------------------------------------------ exporting
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedKey:
+    """The two files of a key as BIND has them: their common name and their texts."""
+
+    stem: str
+    public: str
+    private: str = field(repr=False)
+
+
+def export_bind(vault: Vault, key: Key, sealed: bytes, timing: Mapping[str, int]) -> ExportedKey:
+    """The key's files; of a key in a token the private one says where it is. Raises PrivateKeyError."""
+    private = vault.open(key.id, sealed)
+    if pkcs11.is_reference(private):
+        fields = {"Label": private.decode("ascii")}
+    else:
+        fields = {name: b64encode(octets).decode() for name, octets in _secrets_of(_opened(key, private)).items()}
+    name = f"{key.algorithm} ({_NAMES[key.algorithm]})"
+    stem, public = bindfile.public_text(key.origin, key.dnskey, key.tag)
+    return ExportedKey(stem, public, bindfile.private_text({"Algorithm": name, **fields}, timing))
+
+
+def _secrets_of(private: PrivateKey) -> dict[str, bytes]:
+    if isinstance(private, rsa.RSAPrivateKey):
+        own = private.private_numbers()
+        public = own.public_numbers
+        numbers = (public.n, public.e, own.d, own.p, own.q, own.dmp1, own.dmq1, own.iqmp)
+        return dict(zip(_RSA_FIELDS, map(_octets_of, numbers), strict=True))
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        return {"PrivateKey": private.private_numbers().private_value.to_bytes(private.curve.key_size // 8, "big")}
+    return {"PrivateKey": private.private_bytes_raw()}
+
+
 # ------------------------------------------------------------------ using
 
 
 def signing_key(vault: Vault, key: Key, sealed: bytes) -> SigningKey:
-    """The engine's handle of a fast key. Raises PrivateKeyError."""
-    if key.algorithm not in FAST_ALGORITHMS:
-        raise PrivateKeyError(key.id, f"algorithm {key.algorithm} is not a fast one")
+    """The engine's handle of a key, of a slow one without its private part. Raises PrivateKeyError."""
+    private = vault.open(key.id, sealed)
     try:
-        return SigningKey(vault.open(key.id, sealed), key.dnskey)
+        if pkcs11.is_reference(private):
+            return SigningKey.slow(key.dnskey)
+        if key.algorithm not in FAST_ALGORITHMS:
+            _opened(key, private)
+            return SigningKey.slow(key.dnskey)
+        return SigningKey(private, key.dnskey)
     except SignatureError as error:
         raise PrivateKeyError(key.id, str(error)) from error
+
+
+def public_handle(key: Key) -> SigningKey:
+    """A handle that can't sign: enough to read a version that was signed before."""
+    return SigningKey.slow(key.dnskey)
+
+
+def _opened(key: Key, private: bytes) -> PrivateKey:
+    """The private key of PKCS#8 DER, proven to be the DNSKEY's. Raises PrivateKeyError."""
+    try:
+        opened = load_der_private_key(private, None)
+    except (ValueError, TypeError):
+        raise PrivateKeyError(key.id, "not a private key in PKCS#8") from None
+    flags = int.from_bytes(key.dnskey[:2], "big")
+    if not isinstance(opened, PrivateKey) or dnskey_rdata(opened, key.algorithm, flags) != key.dnskey:
+        raise PrivateKeyError(key.id, f"the private key is not the DNSKEY's (key tag {key.tag})")
+    return opened
 
 
 def signing_keys(tx: store.Transaction, vault: Vault, keys: Iterable[Key]) -> dict[str, SigningKey]:
@@ -327,3 +362,69 @@ def _stored(tx: store.Transaction, key: Key) -> bytes:
         return store.pkcs8(tx, key.id)
     except KeyError:
         raise PrivateKeyError(key.id, "the store has no private part of it") from None
+
+
+# ------------------------------------------------------------------ slow keys
+
+
+class Signer(Protocol):
+    """Signs in bulk with keys that the engine can't sign with."""
+
+    def sign(self, key_id: str, octets: Sequence[bytes]) -> list[bytes]:
+        """The signatures, in order, as RRSIGs hold them. Raises KeysError: StoreError when a token is away."""
+
+
+class SlowSigner:
+    """The slow keys of a zone, opened for one batch after another; let go of it when the zone is signed."""
+
+    def __init__(self, tx: store.Transaction, vault: Vault, keys: Iterable[Key]) -> None:
+        """Raises PrivateKeyError."""
+        self._tokens = {token.label: token for token in vault.tokens.values()}
+        self._keys = {key.id: (key, vault.open(key.id, _stored(tx, key))) for key in keys}
+
+    def sign(self, key_id: str, octets: Sequence[bytes]) -> list[bytes]:
+        """The signatures, in order. Raises StoreError, SlowKeyError."""
+        key, private = self._keys[key_id]
+        if pkcs11.is_reference(private):
+            signatures = self._token(key, private).sign(private, key.algorithm, octets)
+        else:
+            opened = _opened(key, private)
+            if not isinstance(opened, ed448.Ed448PrivateKey):
+                raise SlowKeyError(key_id, f"algorithm {key.algorithm} signs in the engine")
+            signatures = [opened.sign(one) for one in octets]
+        if len(signatures) != len(octets):
+            raise SlowKeyError(key_id, f"{len(signatures)} signatures where {len(octets)} were asked for")
+        return signatures
+
+    def _token(self, key: Key, uri: bytes) -> pkcs11.Token:
+        try:
+            label, _ = pkcs11.parts(uri)
+        except ValueError as error:
+            raise PrivateKeyError(key.id, f"its place in a token is malformed: {error}") from error
+        token = self._tokens.get(label)
+        if token is None:
+            raise StoreError(label, f"no store of that token is configured, where key {key.tag} is")
+        return token
+
+
+def verify(dnskey: bytes, octets: bytes, signature: bytes) -> bool:
+    """Whether this is the signature of a DNSKEY that the engine can't verify, of Ed448. Raises KeysError for others."""
+    if dnskey[3] != ED448:
+        raise KeysError(f"algorithm {dnskey[3]} is verified in the engine")
+    try:
+        ed448.Ed448PublicKey.from_public_bytes(dnskey[4:]).verify(signature, octets)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def destroy(vault: Vault, key_id: str, sealed: bytes) -> None:
+    """Wipe what a store outside the state has of a key. Raises StoreError, PrivateKeyError."""
+    private = vault.open(key_id, sealed)
+    if not pkcs11.is_reference(private):
+        return
+    label, _ = pkcs11.parts(private)
+    token = next((token for token in vault.tokens.values() if token.label == label), None)
+    if token is None:
+        raise StoreError(label, f"no store of that token is configured, where key {key_id} is to be wiped")
+    token.destroy(private)

@@ -5,6 +5,7 @@ Private parts go through as the sealed octets that `private.Vault` made; nothing
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -76,6 +77,20 @@ ROLLOVER_SCHEMA: Final[tuple[str, ...]] = (
     ) STRICT, WITHOUT ROWID""",
 )
 """What the tables above get for rollovers."""
+
+TRASH_SCHEMA: Final[tuple[str, ...]] = (
+    """CREATE TABLE key_trash (
+        key_id TEXT PRIMARY KEY,
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        dnskey BLOB NOT NULL,
+        tag INTEGER NOT NULL,
+        octets BLOB NOT NULL,
+        deleted_at INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+)
+"""What was deleted and may still be wanted: no key of any zone, until its time of grace is over."""
 
 _COLUMNS: Final = (
     "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
@@ -169,14 +184,16 @@ def pkcs8(tx: Transaction, key_id: str) -> bytes:
 
 
 def all_pkcs8(tx: Transaction) -> list[tuple[str, bytes]]:
-    """Every sealed private part with its key's id."""
-    return [(key_id, bytes(octets)) for key_id, octets in tx.execute("SELECT key_id, octets FROM key_private")]
+    """Every sealed private part with its key's id, those in the trash too."""
+    sql = "SELECT key_id, octets FROM key_private UNION SELECT key_id, octets FROM key_trash"
+    return [(key_id, bytes(octets)) for key_id, octets in tx.execute(sql)]
 
 
 def replace_pkcs8(tx: Transaction, sealed: Iterable[tuple[str, bytes]]) -> None:
     """Put private parts that were sealed anew in the place of the old ones."""
     for key_id, octets in sealed:
         tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (octets, key_id))
+        tx.execute("UPDATE key_trash SET octets = ? WHERE key_id = ?", (octets, key_id))
 
 
 def wrapping(tx: Transaction) -> str | None:
@@ -203,15 +220,53 @@ def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
 
 
 def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
-    """Delete one key with its private part; its history stays and says why."""
+    """Delete one key; its private part goes to the trash, its history stays and says why."""
     _note(tx, key, now, "key", "deleted", reason)
+    tx.execute(
+        "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
+        "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
+        (now, reason, key.id),
+    )
     tx.execute("DELETE FROM keys WHERE id = ?", (key.id,))
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """A deleted key whose private part is still there, sealed."""
+
+    key_id: str
+    origin: bytes
+    view: str
+    dnskey: bytes
+    tag: int
+    octets: bytes = field(repr=False)
+    deleted_at: int
+    reason: str
+
+
+def trash(tx: Transaction, origin: bytes | None = None, before: int | None = None) -> list[Trashed]:
+    """What is in the trash, oldest first: of one zone if it is given, and deleted before or at `before` if that is."""
+    rows = tx.execute(
+        "SELECT key_id, origin, view, dnskey, tag, octets, deleted_at, reason FROM key_trash "
+        "WHERE (?1 IS NULL OR origin = ?1) AND (?2 IS NULL OR deleted_at <= ?2) ORDER BY deleted_at, key_id",
+        (origin, before),
+    )
+    return [Trashed(row[0], bytes(row[1]), row[2], bytes(row[3]), row[4], bytes(row[5]), *row[6:]) for row in rows]
+
+
+def wipe(tx: Transaction, thrown: Trashed, now: int) -> None:
+    """Take a key out of the trash for good; the database overwrites its octets (secure_delete)."""
+    tx.execute("DELETE FROM key_trash WHERE key_id = ?", (thrown.key_id,))
+    tx.execute(
+        "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, 'key', 'wiped', ?)",
+        (thrown.key_id, now, f"deleted at {thrown.deleted_at}: {thrown.reason}"),
+    )
 
 
 def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
     """Delete a zone's keys, private parts included; only for zones gone longer than state is kept."""
-    for table in ("keys", "zone_policy"):
-        tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (origin.lower(), view))  # noqa: S608 (two names)
+    for table in ("keys", "key_trash", "zone_policy"):
+        tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (origin.lower(), view))  # noqa: S608 (the names)
 
 
 def last_event(tx: Transaction) -> int | None:

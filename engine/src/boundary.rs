@@ -410,6 +410,16 @@ impl SigningKey {
         Ok(Self(Arc::new(key)))
     }
 
+    #[staticmethod]
+    fn slow(dnskey: &[u8]) -> PyResult<Self> {
+        Ok(Self(Arc::new(crypto::SigningKey::slow(dnskey).map_err(SignatureError::new_err)?)))
+    }
+
+    #[getter]
+    fn is_slow(&self) -> bool {
+        self.0.is_slow()
+    }
+
     #[getter]
     fn dnskey<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.0.dnskey())
@@ -502,6 +512,8 @@ impl SigningPlan {
     }
 }
 
+type ForeignRow<'py> = (usize, usize, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
 #[pyclass(frozen, module = "engine._native")]
 struct SignedVersion(Arc<signed::SignedVersion>);
 
@@ -564,6 +576,37 @@ impl SignedVersion {
 
     fn verify(&self, py: Python<'_>, budget_us: u64) -> PyResult<bool> {
         py.detach(|| self.0.verify(Duration::from_micros(budget_us))).map_err(SignatureError::new_err)
+    }
+
+    #[getter]
+    fn slow_missing(&self) -> usize {
+        self.0.slow_missing()
+    }
+
+    #[pyo3(signature = (limit = 256))]
+    fn unsigned<'py>(&self, py: Python<'py>, limit: usize) -> Vec<(usize, usize, Bound<'py, PyBytes>)> {
+        let found = py.detach(|| self.0.unsigned(limit));
+        found.iter().map(|((key, unit), octets)| (*key, *unit, PyBytes::new(py, octets))).collect()
+    }
+
+    fn fill(&self, py: Python<'_>, signatures: Vec<(usize, usize, PyBackedBytes)>) -> PyResult<()> {
+        let filled = py.detach(|| {
+            let each = signatures.iter().map(|(key, unit, octets)| self.0.fill((*key, *unit), octets));
+            // One that is wrong does not keep the others out.
+            each.fold(Ok(()), Result::and)
+        });
+        filled.map_err(SignatureError::new_err)
+    }
+
+    #[pyo3(signature = (limit = 256))]
+    fn unverified<'py>(&self, py: Python<'py>, limit: usize) -> Vec<ForeignRow<'py>> {
+        let found = py.detach(|| self.0.unverified(limit));
+        let octets = |octets: &[u8]| PyBytes::new(py, octets);
+        found.iter().map(|((key, unit), data, signature)| (*key, *unit, octets(data), octets(signature))).collect()
+    }
+
+    fn note_verified(&self, slots: Vec<(usize, usize)>) -> PyResult<()> {
+        slots.into_iter().try_for_each(|slot| self.0.note_verified(slot)).map_err(SignatureError::new_err)
     }
 
     fn seal(&self) -> PyResult<()> {

@@ -1,19 +1,21 @@
 //! Keys that sign and keys that verify (RFC 4034, 5702, 6605, 8080), key tags, and SHA-256: all that touches the crypto crate.
 //!
-//! Words: a *fast* key signs here, in memory (algorithms 13, 14 and 15); all others sign elsewhere in bulk.
+//! Words: a *fast* key signs here, in memory (algorithms 8, 10, 13, 14 and 15); a *slow* one is a public key only, and
+//! whoever has its private part signs in bulk and hands the signatures in.
 //! Invariant: a `SigningKey` belongs to its DNSKEY; nothing gives its private part back, not even `Debug`.
-//! Limits: no SHA-1 algorithms (RFC 8624 section 3.1), no Ed448; RSA verifies only, moduli of 1024 to 8192 bits.
+//! Limits: no SHA-1 algorithms (RFC 8624 section 3.1); Ed448 neither signs nor verifies here; RSA signs with moduli of 2048 to
+//! 4096 bits (RFC 6781 section 3.4.2, RFC 3110 section 2) and verifies with those of 1024 to 8192.
 
 use std::fmt;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::rsa::{self, PublicKeyComponents};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING,
     ED25519, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, ParsedPublicKey,
-    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RsaParameters,
-    VerificationAlgorithm,
+    RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA512, RsaEncoding, RsaParameters, VerificationAlgorithm,
 };
 
 /// RSA/SHA-256 (RFC 5702).
@@ -26,6 +28,11 @@ pub const ECDSAP256SHA256: u8 = 13;
 pub const ECDSAP384SHA384: u8 = 14;
 /// Ed25519 (RFC 8080).
 pub const ED25519_ALGORITHM: u8 = 15;
+/// Ed448 (RFC 8080), which the crypto crate lacks.
+pub const ED448: u8 = 16;
+
+/// Octets of an RSA modulus that may sign.
+const RSA_SIGNING: std::ops::RangeInclusive<usize> = 256..=512;
 
 /// The octets of DNSKEY rdata ahead of the public key: flags, protocol, algorithm (RFC 4034 section 2.1).
 const DNSKEY_HEAD: usize = 4;
@@ -40,9 +47,9 @@ pub fn signature_size(algorithm: u8) -> Option<usize> {
     }
 }
 
-/// A fast key: it signs in memory.
+/// A key that signs: a fast one in memory, a slow one elsewhere.
 pub struct SigningKey {
-    pair: Pair,
+    pair: Option<Pair>,
     dnskey: Box<[u8]>,
     algorithm: u8,
     key_tag: u16,
@@ -51,6 +58,7 @@ pub struct SigningKey {
 enum Pair {
     Ecdsa(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
+    Rsa(Box<rsa::KeyPair>, &'static dyn RsaEncoding),
 }
 
 impl SigningKey {
@@ -66,25 +74,49 @@ impl SigningKey {
             ED25519_ALGORITHM => Pair::Ed25519(Box::new(
                 Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|why| format!("not an Ed25519 key in PKCS#8: {why}"))?,
             )),
-            other => return Err(format!("algorithm {other} does not sign in the engine, only 13, 14 and 15 do")),
+            RSASHA256 => rsa_pair(&RSA_PKCS1_SHA256, pkcs8)?,
+            RSASHA512 => rsa_pair(&RSA_PKCS1_SHA512, pkcs8)?,
+            other => return Err(format!("algorithm {other} does not sign in the engine, only 8, 10, 13, 14 and 15 do")),
         };
-        if pair.public() != public {
+        if !pair.is_of(public) {
             return Err(format!("the private key is not the DNSKEY's (key tag {})", key_tag(dnskey)));
         }
-        Ok(Self { pair, dnskey: dnskey.into(), algorithm, key_tag: key_tag(dnskey) })
+        Ok(Self { pair: Some(pair), dnskey: dnskey.into(), algorithm, key_tag: key_tag(dnskey) })
     }
 
-    /// The signature of `message` as an RRSIG holds it: `r | s` of ECDSA (RFC 6605 section 4), 64 octets of Ed25519.
+    /// The slow key of DNSKEY rdata: its private part is elsewhere.
+    ///
+    /// # Errors
+    /// When the rdata is malformed.
+    pub fn slow(dnskey: &[u8]) -> Result<Self, String> {
+        let (algorithm, _) = split_dnskey(dnskey)?;
+        Ok(Self { pair: None, dnskey: dnskey.into(), algorithm, key_tag: key_tag(dnskey) })
+    }
+
+    /// Whether its signatures are made elsewhere.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.pair.is_none()
+    }
+
+    /// The signature of `message` as an RRSIG holds it: `r | s` of ECDSA (RFC 6605 section 4), 64 octets of Ed25519, PKCS #1
+    /// v1.5 of RSA (RFC 5702 section 3); none by a slow key.
     ///
     /// # Panics
     /// When the crypto library can't sign at all (no memory, no random numbers): nothing unsigned may go out for it.
     #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature = match &self.pair {
+    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let signature = match self.pair.as_ref()? {
             Pair::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message),
             Pair::Ed25519(pair) => pair.try_sign(message),
+            Pair::Rsa(pair, encoding) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(*encoding, &SystemRandom::new(), message, &mut signature)
+                    .expect("the crypto library signs");
+                return Some(signature);
+            }
         };
-        signature.expect("the crypto library signs").as_ref().to_vec()
+        Some(signature.expect("the crypto library signs").as_ref().to_vec())
     }
 
     /// The DNSKEY rdata.
@@ -113,14 +145,26 @@ impl fmt::Debug for SigningKey {
 }
 
 impl Pair {
-    /// The public key as DNSKEY rdata holds it.
-    fn public(&self) -> &[u8] {
+    /// Whether this is the public key, as DNSKEY rdata holds it.
+    fn is_of(&self, public: &[u8]) -> bool {
         match self {
             // RFC 6605 section 4: x | y, without the octet 4 that marks an uncompressed point.
-            Self::Ecdsa(pair) => pair.public_key().as_ref().get(1..).unwrap_or_default(),
-            Self::Ed25519(pair) => pair.public_key().as_ref(),
+            Self::Ecdsa(pair) => pair.public_key().as_ref().get(1..) == Some(public),
+            Self::Ed25519(pair) => pair.public_key().as_ref() == public,
+            Self::Rsa(pair, _) => {
+                let own = PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+                split_rsa(public) == Some((&own.e, &own.n))
+            }
         }
     }
+}
+
+fn rsa_pair(encoding: &'static dyn RsaEncoding, pkcs8: &[u8]) -> Result<Pair, String> {
+    let pair = rsa::KeyPair::from_pkcs8(pkcs8).map_err(|why| format!("not an RSA key in PKCS#8: {why}"))?;
+    if !RSA_SIGNING.contains(&pair.public_modulus_len()) {
+        return Err(format!("an RSA key of {} bits; 2048 to 4096 sign", 8 * pair.public_modulus_len()));
+    }
+    Ok(Pair::Rsa(Box::new(pair), encoding))
 }
 
 fn ecdsa_pair(algorithm: &'static EcdsaSigningAlgorithm, pkcs8: &[u8]) -> Result<Pair, String> {
@@ -360,8 +404,8 @@ mod tests {
         pkcs8.extend(BASE64.decode(RFC8080_PRIVATE.as_bytes()).unwrap());
         let key = SigningKey::from_pkcs8(&pkcs8, &dnskey(257, 15, RFC8080_PUBLIC)).unwrap();
         assert_eq!((key.algorithm(), key.key_tag()), (15, 3613));
-        let signature = key.sign(b"octets");
-        assert_eq!(signature, key.sign(b"octets"), "Ed25519 is deterministic");
+        let signature = key.sign(b"octets").unwrap();
+        assert_eq!(signature, key.sign(b"octets").unwrap(), "Ed25519 is deterministic");
         assert!(PublicKey::from_dnskey(key.dnskey()).unwrap().verify(b"octets", &signature));
     }
 
@@ -370,7 +414,7 @@ mod tests {
         for algorithm in [13, 14, 15] {
             let (_, key) = generate_for_test(algorithm);
             let public = PublicKey::from_dnskey(key.dnskey()).unwrap();
-            let mut signature = key.sign(b"example.");
+            let mut signature = key.sign(b"example.").unwrap();
             assert_eq!(Some(signature.len()), signature_size(algorithm));
             assert!(public.verify(b"example.", &signature));
             assert!(!public.verify(b"exbmple.", &signature));
@@ -413,22 +457,40 @@ mod tests {
     }
 
     #[test]
-    fn rsa_keys_verify() {
-        use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
-        use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaEncoding};
-        let pair = RsaPair::generate(KeySize::Rsa2048).unwrap();
+    fn rsa_keys_sign_what_their_public_key_verifies() {
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+        let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
         let components = PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
-        let encodings: [(u8, &'static dyn RsaEncoding); 2] = [(8, &RSA_PKCS1_SHA256), (10, &RSA_PKCS1_SHA512)];
-        for (algorithm, encoding) in encodings {
+        let der: Pkcs8V1Der<'static> = pair.as_der().unwrap();
+        for algorithm in [RSASHA256, RSASHA512] {
             let mut rdata = vec![1, 1, 3, algorithm, u8::try_from(components.e.len()).unwrap()];
             rdata.extend(&components.e);
             rdata.extend(&components.n);
-            let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(encoding, &SystemRandom::new(), b"octets", &mut signature).unwrap();
+            let key = SigningKey::from_pkcs8(der.as_ref(), &rdata).unwrap();
+            let signature = key.sign(b"octets").unwrap();
             let public = PublicKey::from_dnskey(&rdata).unwrap();
+            assert_eq!(signature.len(), 256);
             assert!(public.verify(b"octets", &signature));
             assert!(!public.verify(b"octet", &signature));
+            let last = rdata.len() - 1;
+            rdata[last] ^= 2;
+            assert!(SigningKey::from_pkcs8(der.as_ref(), &rdata).unwrap_err().contains("is not the DNSKEY's"));
         }
+    }
+
+    #[test]
+    fn an_rsa_key_too_large_for_dns_is_refused() {
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+        let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa8192).unwrap();
+        let der: Pkcs8V1Der<'static> = pair.as_der().unwrap();
+        assert!(SigningKey::from_pkcs8(der.as_ref(), &[1, 1, 3, 8, 1, 3, 9]).unwrap_err().contains("8192 bits"));
+    }
+
+    #[test]
+    fn a_slow_key_is_its_dnskey_and_signs_nothing() {
+        let key = SigningKey::slow(&[&[1, 1, 3, ED448][..], &[7; 57]].concat()).unwrap();
+        assert!(key.is_slow() && key.sign(b"octets").is_none());
+        assert!(SigningKey::slow(&[1, 1, 2, ED448, 7]).is_err());
     }
 
     #[test]

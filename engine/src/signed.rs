@@ -4,14 +4,16 @@
 //! signature by one key. A version is *open* until every slot is filled, verified and `seal` was called. A slot once
 //! filled never changes; it is carried over to the next version while octets, TTL, key and validity are the same.
 //!
-//! **Limits:** the keys of a plan are fast ones; others hand in their signatures through `restore`.
+//! A *slow* key's signatures are made elsewhere: `unsigned` hands out what they cover, `fill` takes them.
+//!
+//! **Limits:** where a slow key signs the zone, nothing can be signed for one answer: no compact denial.
 
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::crypto::{PublicKey, SigningKey};
+use crate::crypto::{self, PublicKey, SigningKey};
 use crate::denial::{self, Choice, Denial};
 use crate::message::rrtype;
 use crate::name;
@@ -39,7 +41,8 @@ pub struct PlanKey {
     pub signs_keys: bool,
     /// Signs everything else.
     pub signs_zone: bool,
-    public: PublicKey,
+    /// None for an algorithm that is verified elsewhere.
+    public: Option<PublicKey>,
 }
 
 /// How a version is signed.
@@ -68,10 +71,16 @@ impl Plan {
         let keys = keys
             .into_iter()
             .map(|(key, signs_keys, signs_zone)| {
-                let public = PublicKey::from_dnskey(key.dnskey())?;
+                let public = match key.algorithm() {
+                    crypto::ED448 => None,
+                    _ => Some(PublicKey::from_dnskey(key.dnskey())?),
+                };
                 Ok(PlanKey { key, signs_keys, signs_zone, public })
             })
             .collect::<Result<Vec<_>, String>>()?;
+        if matches!(denial, Choice::Compact) && keys.iter().any(|key| key.signs_zone && key.key.is_slow()) {
+            return Err("compact denial signs at each answer, which a slow key can't".to_owned());
+        }
         Ok(Self { keys, inception, expiration, jitter, carry_until, denial })
     }
 }
@@ -100,9 +109,13 @@ pub struct SignedVersion {
     signer: Vec<u8>,
     total: usize,
     made: AtomicUsize,
+    /// How many signatures by slow keys are missing.
+    slow_missing: AtomicUsize,
     verified: AtomicUsize,
     cursor: AtomicUsize,
     verify_cursor: AtomicUsize,
+    slow_cursor: AtomicUsize,
+    foreign_cursor: AtomicUsize,
     earliest: AtomicU32,
     sealed: AtomicBool,
     presigned: bool,
@@ -115,6 +128,29 @@ struct UnitData {
     ttl: u32,
     rdatas: Vec<Vec<u8>>,
 }
+
+/// How many signatures there are to be, and how many of them by slow keys.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    total: usize,
+    slow: usize,
+}
+
+impl Counts {
+    fn add(&mut self, per_unit: Self, units: usize) {
+        self.total += units * per_unit.total;
+        self.slow += units * per_unit.slow;
+    }
+}
+
+/// A slot in numbers, as those who sign or verify elsewhere know it.
+pub type SlotNumber = (usize, usize);
+
+/// What is to be signed elsewhere: the slot, its key number first, and the octets.
+pub type Unsigned = (SlotNumber, Vec<u8>);
+
+/// What is to be verified elsewhere: the slot, the octets, the signature.
+pub type Unverified = (SlotNumber, Vec<u8>, Vec<u8>);
 
 impl SignedVersion {
     /// A version to publish; signatures of `previous` that still fit are carried over.
@@ -139,13 +175,18 @@ impl SignedVersion {
             denial,
             total: 0,
             made: AtomicUsize::new(0),
+            slow_missing: AtomicUsize::new(0),
             verified: AtomicUsize::new(0),
             cursor: AtomicUsize::new(0),
             verify_cursor: AtomicUsize::new(0),
+            slow_cursor: AtomicUsize::new(0),
+            foreign_cursor: AtomicUsize::new(0),
             earliest: AtomicU32::new(u32::MAX),
             sealed: AtomicBool::new(false),
         };
-        signed.total = signed.count_units();
+        let counts = signed.count_units();
+        signed.total = counts.total;
+        signed.slow_missing.store(counts.slow, Memory::Release);
         if let Some(previous) = previous {
             signed.carry_over(previous);
         }
@@ -249,20 +290,24 @@ impl SignedVersion {
         (self.version.chain().get(place).copied() == u32::try_from(node).ok()).then_some(place)
     }
 
-    fn count_units(&self) -> usize {
+    fn count_units(&self) -> Counts {
+        let mut counts = Counts::default();
         if self.plan.is_none() {
-            return 0;
+            return counts;
         }
-        let zone_keys = self.keys().iter().filter(|key| key.signs_zone).count();
-        let key_keys = self.keys().iter().filter(|key| key.signs_keys).count();
-        let mut total = zone_keys * self.chain_len();
+        let count = |signs: fn(&PlanKey) -> bool| Counts {
+            total: self.keys().iter().filter(|key| signs(key)).count(),
+            slow: self.keys().iter().filter(|key| key.key.is_slow() && signs(key)).count(),
+        };
+        let (zone, keys) = (count(|key| key.signs_zone), count(|key| key.signs_keys));
+        counts.add(zone, self.chain_len());
         for node in 0..self.version.nodes().len() {
             let flags = self.version.node(node).map_or(0, |node| node.flags);
             for rtype in self.version.rtypes_of(node).filter(|rtype| is_signed(flags, *rtype)) {
-                total += if is_key_type(node, rtype) { key_keys } else { zone_keys };
+                counts.add(if is_key_type(node, rtype) { keys } else { zone }, 1);
             }
         }
-        total
+        counts
     }
 
     fn number(&self, unit: Unit) -> usize {
@@ -364,44 +409,57 @@ impl SignedVersion {
         let data = UnitData { owner: owner.to_vec(), rtype, ttl, rdatas };
         for key in self.keys().iter().filter(|key| key.signs_zone) {
             let head = head(key, labels, rtype, ttl, [inception, expiration]);
-            each(&head, &self.signer, &self.sign_data(key, &head, &data))?;
+            let Some(octets) = key.key.sign(&self.to_sign(&head, &data)) else { continue };
+            each(&head, &self.signer, &octets)?;
         }
         Ok(())
     }
 
     fn signature(&self, number: usize, key: &PlanKey, unit: Unit) -> Option<&Signature> {
         let slot = self.slot(number, unit)?;
+        if key.key.is_slow() {
+            return slot.get().map(AsRef::as_ref);
+        }
         Some(slot.get_or_init(|| {
             let signature = self.sign(key, unit);
-            self.count(&signature);
+            self.count(key, &signature);
             Arc::new(signature)
         }))
     }
 
-    fn count(&self, signature: &Signature) {
+    fn count(&self, key: &PlanKey, signature: &Signature) {
         self.earliest.fetch_min(signature.expiration, Memory::AcqRel);
         self.made.fetch_add(1, Memory::AcqRel);
+        if key.key.is_slow() {
+            self.slow_missing.fetch_sub(1, Memory::AcqRel);
+        }
         if signature.verified.load(Memory::Acquire) {
             self.verified.fetch_add(1, Memory::AcqRel);
         }
     }
 
     fn sign(&self, key: &PlanKey, unit: Unit) -> Signature {
-        let data = self.data(unit);
-        let (inception, expiration) = self.validity(&data.owner, data.rtype);
-        let head = head(key, self.labels_of(unit), data.rtype, data.ttl, [inception, expiration]);
-        let octets = self.sign_data(key, &head, &data).into_boxed_slice();
+        let (inception, expiration, message) = self.message(key, unit);
+        let octets = key.key.sign(&message).unwrap_or_default().into_boxed_slice();
         Signature { inception, expiration, octets, verified: AtomicBool::new(false) }
     }
 
-    fn sign_data(&self, key: &PlanKey, head: &SignatureHead, data: &UnitData) -> Vec<u8> {
+    /// The validity of a unit's new signature by a key, and the octets it is made over.
+    fn message(&self, key: &PlanKey, unit: Unit) -> (u32, u32, Vec<u8>) {
+        let data = self.data(unit);
+        let (inception, expiration) = self.validity(&data.owner, data.rtype);
+        let head = head(key, self.labels_of(unit), data.rtype, data.ttl, [inception, expiration]);
+        (inception, expiration, self.to_sign(&head, &data))
+    }
+
+    fn to_sign(&self, head: &SignatureHead, data: &UnitData) -> Vec<u8> {
         let mut message = Vec::with_capacity(512);
         message.extend_from_slice(head);
         message.extend_from_slice(&self.signer);
         for rdata in &data.rdatas {
             canonical_record(data, rdata, &mut message);
         }
-        key.key.sign(&message)
+        message
     }
 
     fn validity(&self, owner: &[u8], rtype: u16) -> (u32, u32) {
@@ -497,18 +555,18 @@ impl SignedVersion {
                 && signature.expiration > oldest
                 && slot.set(Arc::clone(signature)).is_ok()
             {
-                self.count(signature);
+                self.count(key, signature);
             }
         }
     }
 
     // ------------------------------------------------------------------ making, verifying, sealing
 
-    /// Make missing signatures for about `budget`; true when none is missing.
+    /// Make missing signatures of fast keys for about `budget`; true when none is missing, of slow keys neither.
     pub fn make(&self, budget: Duration) -> bool {
         let deadline = Instant::now() + budget;
         let nodes = self.version.nodes().len();
-        while self.made() < self.total {
+        while self.made() + self.slow_missing() < self.total {
             let node = self.cursor.fetch_add(1, Memory::AcqRel);
             if node >= nodes {
                 self.cursor.store(0, Memory::Release);
@@ -532,11 +590,14 @@ impl SignedVersion {
     /// The first signature that is wrong.
     pub fn verify(&self, budget: Duration) -> Result<bool, String> {
         let deadline = Instant::now() + budget;
-        while self.verified() < self.total && self.made() >= self.total {
+        let mut walks = 0;
+        // What is verified elsewhere may be missing: then a second walk finds nothing more either.
+        while walks < 2 && self.verified() < self.total && self.made() >= self.total {
             let node = self.verify_cursor.fetch_add(1, Memory::AcqRel);
             if node >= self.version.nodes().len() {
                 self.recount_verified();
                 self.verify_cursor.store(0, Memory::Release);
+                walks += 1;
                 continue;
             }
             for unit in self.units_of_node(node) {
@@ -566,21 +627,44 @@ impl SignedVersion {
             if signature.verified.load(Memory::Acquire) {
                 continue;
             }
-            let data = self.data(unit);
-            let validity = [signature.inception, signature.expiration];
-            let mut rrsig = head(key, self.labels_of(unit), data.rtype, data.ttl, validity).to_vec();
-            rrsig.extend_from_slice(&self.signer);
-            rrsig.extend_from_slice(&signature.octets);
-            let rdatas: Vec<&[u8]> = data.rdatas.iter().map(Vec::as_slice).collect();
-            if !verify::signature(&key.public, &data.owner, data.rtype, data.ttl, &rdatas, &rrsig) {
-                let (owner, rtype) = (name::to_string(&data.owner), rdata::rtype_to_text(data.rtype));
-                return Err(format!("{owner} {rtype}: the signature by key {} does not verify", key.key.key_tag()));
+            if key.public.is_none() {
+                continue;
             }
+            self.holds(key, unit, signature)?;
             if !signature.verified.swap(true, Memory::AcqRel) {
                 self.verified.fetch_add(1, Memory::AcqRel);
             }
         }
         Ok(())
+    }
+
+    /// Whether a signature is right as it would be answered; one of an algorithm that is verified elsewhere passes here.
+    fn holds(&self, key: &PlanKey, unit: Unit, signature: &Signature) -> Result<(), String> {
+        let Some(public) = &key.public else { return Ok(()) };
+        self.rrsig(key, unit, signature, |data, rdatas, rrsig| {
+            if verify::signature(public, &data.owner, data.rtype, data.ttl, rdatas, rrsig) {
+                return Ok(());
+            }
+            let (owner, rtype) = (name::to_string(&data.owner), rdata::rtype_to_text(data.rtype));
+            Err(format!("{owner} {rtype}: the signature by key {} does not verify", key.key.key_tag()))
+        })
+    }
+
+    /// Hand over a unit and its RRSIG rdata as they would be answered.
+    fn rrsig<T>(
+        &self,
+        key: &PlanKey,
+        unit: Unit,
+        signature: &Signature,
+        with: impl FnOnce(&UnitData, &[&[u8]], &[u8]) -> T,
+    ) -> T {
+        let data = self.data(unit);
+        let validity = [signature.inception, signature.expiration];
+        let mut rrsig = head(key, self.labels_of(unit), data.rtype, data.ttl, validity).to_vec();
+        rrsig.extend_from_slice(&self.signer);
+        rrsig.extend_from_slice(&signature.octets);
+        let rdatas: Vec<&[u8]> = data.rdatas.iter().map(Vec::as_slice).collect();
+        with(&data, &rdatas, &rrsig)
     }
 
     /// From now on nothing in it changes.
@@ -612,16 +696,120 @@ impl SignedVersion {
     /// Fill a slot with a signature kept earlier; false when there is no such empty slot or it would not be carried over.
     pub fn refill(&self, key: usize, unit: usize, inception: u32, expiration: u32, octets: &[u8]) -> bool {
         let oldest = self.plan.as_ref().map_or(0, |plan| plan.carry_until);
-        let Some(slot) = self.slots.get(key).and_then(|slots| slots.get(unit)).filter(|_| expiration > oldest) else {
+        let place = self.slots.get(key).and_then(|slots| slots.get(unit)).filter(|_| expiration > oldest);
+        let (Some(slot), Some(key)) = (place, self.keys().get(key)) else {
             return false;
         };
         let signature = Signature { inception, expiration, octets: octets.into(), verified: AtomicBool::new(false) };
         let signature = Arc::new(signature);
         let fresh = slot.set(Arc::clone(&signature)).is_ok();
         if fresh {
-            self.count(&signature);
+            self.count(key, &signature);
         }
         fresh
+    }
+
+    // ------------------------------------------------------------------ signatures made elsewhere
+
+    /// How many signatures by slow keys are missing.
+    #[must_use]
+    pub fn slow_missing(&self) -> usize {
+        self.slow_missing.load(Memory::Acquire)
+    }
+
+    /// The next slots, `limit` at most, that slow keys are to fill, with what is to be signed.
+    #[must_use]
+    pub fn unsigned(&self, limit: usize) -> Vec<Unsigned> {
+        let mut found = Vec::new();
+        if self.slow_missing() > 0 {
+            self.each_slot(&self.slow_cursor, |slot, key, unit| {
+                if key.key.is_slow() && self.slot(slot.0, unit).is_some_and(|slot| slot.get().is_none()) {
+                    found.push((slot, self.message(key, unit).2));
+                }
+                found.len() < limit
+            });
+        }
+        found
+    }
+
+    /// Fill a slot with what a slow key made for it; verified here, unless the algorithm is verified elsewhere.
+    ///
+    /// # Errors
+    /// There is no such slot, or the signature is wrong; the slot stays empty then.
+    pub fn fill(&self, slot: SlotNumber, octets: &[u8]) -> Result<(), String> {
+        let (key, unit) = self.numbered(slot)?;
+        let (inception, expiration, _) = self.message(key, unit);
+        let signature = Signature { inception, expiration, octets: octets.into(), verified: AtomicBool::new(false) };
+        self.holds(key, unit, &signature)?;
+        signature.verified.store(key.public.is_some(), Memory::Release);
+        let signature = Arc::new(signature);
+        if self.slot(slot.0, unit).is_some_and(|slot| slot.set(Arc::clone(&signature)).is_ok()) {
+            self.count(key, &signature);
+        }
+        Ok(())
+    }
+
+    /// The next signatures, `limit` at most, that are to be verified elsewhere.
+    #[must_use]
+    pub fn unverified(&self, limit: usize) -> Vec<Unverified> {
+        let mut found = Vec::new();
+        if self.keys().iter().any(|key| key.public.is_none()) {
+            self.each_slot(&self.foreign_cursor, |slot, key, unit| {
+                let signature = self.slot(slot.0, unit).and_then(Slot::get).filter(|_| key.public.is_none());
+                if let Some(signature) = signature.filter(|signature| !signature.verified.load(Memory::Acquire)) {
+                    let octets = self.rrsig(key, unit, signature, |data, rdatas, rrsig| {
+                        verify::signed_data(&data.owner, data.rtype, data.ttl, rdatas, rrsig).map(|(octets, _)| octets)
+                    });
+                    // Octets that can't be made are signed by nobody, so that they are found wrong.
+                    found.push((slot, octets.unwrap_or_default(), signature.octets.to_vec()));
+                }
+                found.len() < limit
+            });
+        }
+        found
+    }
+
+    /// Note that the signature of a slot was verified elsewhere.
+    ///
+    /// # Errors
+    /// There is no such slot, it is empty, or its signature is verified here.
+    pub fn note_verified(&self, slot: SlotNumber) -> Result<(), String> {
+        let (key, unit) = self.numbered(slot)?;
+        let signature = self.slot(slot.0, unit).and_then(Slot::get).filter(|_| key.public.is_none());
+        let signature = signature.ok_or("no signature there that is verified elsewhere")?;
+        if !signature.verified.swap(true, Memory::AcqRel) {
+            self.verified.fetch_add(1, Memory::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Look at slots from where the last look ended, each once, while `each` wants more.
+    fn each_slot(&self, cursor: &AtomicUsize, mut each: impl FnMut(SlotNumber, &PlanKey, Unit) -> bool) {
+        let nodes = self.version.nodes().len();
+        let start = cursor.load(Memory::Acquire).min(nodes);
+        for node in (start..nodes).chain(0..start) {
+            for unit in self.units_of_node(node) {
+                for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
+                    if !each((number, self.number(unit)), key, unit) {
+                        cursor.store(node, Memory::Release);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Key and unit of a slot that there is.
+    fn numbered(&self, (key, number): SlotNumber) -> Result<(&PlanKey, Unit), String> {
+        let unit = match number.checked_sub(self.version.rrset_count()) {
+            Some(place) => (place < self.chain_len()).then_some(Unit::Denial(place)),
+            None => Some(Unit::RRset(self.version.node_of_rrset(number), number)),
+        };
+        let found = self.keys().get(key).zip(unit).filter(|(key, unit)| {
+            let flags = self.version.node(self.node_of(*unit)).map_or(is::OCCLUDED, |node| node.flags);
+            self.signs(key, *unit) && (matches!(unit, Unit::Denial(_)) || is_signed(flags, self.rtype_and_ttl(*unit).0))
+        });
+        found.ok_or_else(|| format!("no slot {number} of key {key}"))
     }
 
     // ------------------------------------------------------------------ reading

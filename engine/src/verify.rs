@@ -22,7 +22,9 @@ pub fn signature(key: &PublicKey, owner: &[u8], rtype: u16, ttl: u32, rdatas: &[
     signed_data(owner, rtype, ttl, rdatas, rrsig).is_some_and(|(data, octets)| key.verify(&data, octets))
 }
 
-fn signed_data<'a>(
+/// What RRSIG rdata is a signature over (RFC 4034 section 3.1.8.1), and the signature; None when it can't be one of this RRset.
+#[must_use]
+pub fn signed_data<'a>(
     owner: &[u8],
     rtype: u16,
     ttl: u32,

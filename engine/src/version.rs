@@ -435,6 +435,13 @@ impl Version {
         self.entries.get(index).map(|entry| self.rrset(index, entry))
     }
 
+    /// The node an RRset belongs to, by the RRset's number.
+    #[must_use]
+    pub fn node_of_rrset(&self, index: usize) -> usize {
+        // The last node whose first RRset is not behind it; empty nodes before it begin where it begins.
+        self.nodes.partition_point(|node| node.rrsets as usize <= index).saturating_sub(1)
+    }
+
     /// An RRset by its number.
     #[must_use]
     pub fn rrset_number(&self, index: usize) -> Option<RRset<'_>> {

@@ -1,18 +1,20 @@
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import dns.dnssec
 import dns.rdata
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from engine import key_tag
+from engine import SigningKey, key_tag
 from keys import private, store
 from keys.errors import KeysError, PassphraseError, PrivateKeyError
 from keys.states import Key
+from keys.vault import change_passphrase
 
 
-@pytest.mark.parametrize("algorithm", sorted(private.FAST_ALGORITHMS))
+@pytest.mark.parametrize("algorithm", sorted(private.ALGORITHMS))
 def test_a_new_key_has_the_dnskey_that_dnspython_makes_of_it(algorithm: int) -> None:
     pkcs8, dnskey = private.generate(algorithm)
     expected = dns.dnssec.make_dnskey(load_der_private_key(pkcs8, None).public_key(), algorithm, flags=257)
@@ -24,9 +26,95 @@ def test_every_new_key_is_another_one() -> None:
     assert len({private.generate(13)[1] for _ in range(20)}) == 20
 
 
-def test_a_slow_algorithm_is_not_made() -> None:
-    with pytest.raises(KeysError, match="algorithm 8 is not one of"):
-        private.generate(8)
+def test_an_algorithm_that_signs_nothing_and_an_odd_size_are_not_made() -> None:
+    with pytest.raises(KeysError, match="algorithm 5 is not one of"):
+        private.generate(5)
+    for bits in (1024, 8192):
+        with pytest.raises(KeysError, match=f"an RSA key of {bits} bits; 2048 to 4096 sign"):
+            private.generate(8, bits=bits)
+
+
+@pytest.mark.parametrize(("algorithm", "bits"), [(8, 2048), (10, 2304), (8, 4096)])
+def test_an_rsa_key_signs_in_the_engine(algorithm: int, bits: int) -> None:
+    pkcs8, dnskey = private.generate(algorithm, bits=bits)
+    assert not SigningKey(pkcs8, dnskey).is_slow
+    assert load_der_private_key(pkcs8, None).key_size == bits
+
+
+@pytest.fixture
+def kept(tx: sqlite3.Connection, make_key: Callable[..., Key]) -> Callable[..., Key]:
+    """A new key of an algorithm in the store."""
+
+    def keep(algorithm: int) -> Key:
+        pkcs8, dnskey = private.generate(algorithm)
+        key = make_key(1, algorithm=algorithm, dnskey=dnskey, tag=key_tag(dnskey))
+        store.insert(tx, key, pkcs8)
+        return key
+
+    return keep
+
+
+def test_a_slow_key_has_a_handle_and_signs_in_bulk(tx: sqlite3.Connection, kept: Callable[..., Key]) -> None:
+    key = kept(16)
+    vault = private.open_vault(tx, b"right")
+    assert private.signing_keys(tx, vault, [key])[key.id].is_slow
+    first, second = private.SlowSigner(tx, vault, [key]).sign(key.id, [b"one", b"two"])
+    assert private.verify(key.dnskey, b"one", first) and private.verify(key.dnskey, b"two", second)
+    assert not private.verify(key.dnskey, b"two", first)
+    assert not private.verify(key.dnskey, b"one", first[:-1])
+    with pytest.raises(KeysError, match="verified in the engine"):
+        private.verify(private.generate(13)[1], b"one", first)
+
+
+@pytest.mark.parametrize("algorithm", sorted(private.ALGORITHMS))
+def test_what_is_exported_is_imported_again(
+    algorithm: int, tx: sqlite3.Connection, kept: Callable[..., Key], tmp_path: Path
+) -> None:
+    key = kept(algorithm)
+    vault = private.open_vault(tx, b"right")
+    files = private.export_bind(vault, key, store.pkcs8(tx, key.id), {"Created": 1_700_000_000})
+    for suffix, text in (("key", files.public), ("private", files.private)):
+        path = tmp_path / f"{files.stem}.{suffix}"
+        path.write_text(text)
+        path.chmod(0o600)
+    again = private.import_bind(tmp_path / files.stem)
+    assert (again.owner, again.dnskey, again.timing) == (key.origin, key.dnskey, {"Created": 1_700_000_000})
+    assert again.warnings == ()
+    sealed = vault.open(key.id, store.pkcs8(tx, key.id))
+    assert load_der_private_key(again.pkcs8, None).private_numbers() == load_der_private_key(
+        sealed, None
+    ).private_numbers() if algorithm < 15 else again.pkcs8 == sealed
+    assert files.private not in repr(files)
+
+
+def test_another_passphrase_seals_everything_anew(tx: sqlite3.Connection, make_key: Callable[..., Key]) -> None:
+    vault = private.open_vault(tx, b"old")
+    for number in (1, 2):
+        store.insert(tx, make_key(number), vault.seal(make_key(number).id, b"a private part"))
+    store.delete(tx, make_key(2), "a test", 5)
+    before = dict(store.all_pkcs8(tx))
+    vault = change_passphrase(tx, vault, b"new")
+    assert all(before[key_id] != octets for key_id, octets in store.all_pkcs8(tx))
+    again = private.open_vault(tx, b"new")
+    assert [again.open(*one) for one in store.all_pkcs8(tx)] == [b"a private part"] * 2
+    with pytest.raises(PassphraseError):
+        private.open_vault(tx, b"old")
+    with pytest.raises(PassphraseError, match="empty"):
+        change_passphrase(tx, vault, b"")
+
+
+def test_a_deleted_key_is_in_the_trash_until_it_is_wiped(tx: sqlite3.Connection, make_key: Callable[..., Key]) -> None:
+    key = make_key(1)
+    store.insert(tx, key, b"a private part")
+    store.delete(tx, key, "a test", 100)
+    assert store.load_key(tx, key.id) is None
+    (thrown,) = store.trash(tx, key.origin)
+    assert (thrown.key_id, thrown.octets, thrown.reason) == (key.id, b"a private part", "a test")
+    assert "a private part" not in repr(thrown)
+    assert store.trash(tx, before=99) == [] and store.trash(tx, b"\x03net\x00") == []
+    store.wipe(tx, thrown, 200)
+    assert store.trash(tx) == []
+    assert store.history(tx, key.id)[-1] == (200, "key", "wiped", "deleted at 100: a test")
 
 
 def test_the_tags_of_a_key_are_its_own_and_its_revoked_one() -> None:
@@ -102,10 +190,12 @@ def test_one_damaged_key_does_not_keep_the_others(tx: sqlite3.Connection, make_k
     assert set(private.usable_signing_keys(tx, vault, [bad, good, make_key(3)])) == {good.id}
 
 
-def test_a_missing_private_part_and_a_slow_algorithm_are_named(
+def test_a_missing_private_part_and_a_slow_key_s_wrong_one_are_named(
     tx: sqlite3.Connection, make_key: Callable[..., Key]
 ) -> None:
     with pytest.raises(PrivateKeyError, match="no private part"):
         private.signing_keys(tx, private.PlainVault(), [make_key(1)])
-    with pytest.raises(PrivateKeyError, match="algorithm 8 is not a fast one"):
-        private.signing_key(private.PlainVault(), make_key(1, algorithm=8), b"")
+    with pytest.raises(PrivateKeyError, match="not a private key in PKCS#8"):
+        private.signing_key(private.PlainVault(), make_key(1, algorithm=16), b"")
+    with pytest.raises(PrivateKeyError, match="is not the DNSKEY's"):
+        private.signing_key(private.PlainVault(), make_key(1, algorithm=16), private.generate(16)[0])
