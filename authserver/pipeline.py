@@ -14,16 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from authserver.family import Family
-from authserver.publisher import Outcome, Publisher, Work, Zone, ZoneKey
+from authserver.publisher import SIGNER_AWAY, Draft, Outcome, Publisher, Work, Zone, ZoneKey
 from authserver.schedule import Schedule
 from authserver.sealing import Job, Sealer
+from authserver.slow import SlowSigning
 from authserver.state import State
 from engine import Clock
 from keys.custody import ImportedKey
 from keys.rollover import is_asking
 from keys.states import Key, Sighting
 from signer.refresh import next_refresh
-from zones.check import Finding, held
+from zones.check import Finding, finding, held
 from zones.source import Provenance
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ MAX_BATCH: Final = 1000
 RETRY_S: Final = 10
 TIDY_S: Final = 60
 SETTLE_S: Final = 0.005
+STOP_WITHIN_S: Final = 1.0
 
 T = TypeVar("T")
 OnSealed = Callable[[Zone], None]
@@ -56,6 +58,7 @@ class Pipeline:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publisher")
         self._loop = asyncio.get_running_loop()
         self._sealer = Sealer(state, clock, self._from_sealer, self._from_sealer_failed)
+        self._slow = SlowSigning(state, self._from_slow, self._from_slow_failed)
 
     # ---------------------------------------------------------------- life
 
@@ -90,6 +93,7 @@ class Pipeline:
     def start(self) -> None:
         """Take work from now on."""
         self._sealer.start()
+        self._slow.start()
         self._schedule.start("pipeline", self._run, essential=True)
         self._schedule.after("tidy", TIDY_S, self._tidy)
 
@@ -97,6 +101,7 @@ class Pipeline:
         """Finish the batch that runs, leave the rest for the next start."""
         if self._deeds:
             await asyncio.wait(self._deeds)
+        await asyncio.to_thread(self._slow.stop, STOP_WITHIN_S)
         await asyncio.to_thread(self._sealer.stop)
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -108,6 +113,7 @@ class Pipeline:
             self.family.changed()
             self._work.pop(key, None)
             self._told.pop(key, None)
+            self._slow.forget(key)
             self._schedule.forget(f"refresh {key}")
             self._schedule.forget(f"keys {key}")
         if keys:
@@ -143,6 +149,11 @@ class Pipeline:
     def waiting_for_seal(self) -> int:
         """How many versions are live and not sealed yet."""
         return self._sealer.waiting
+
+    @property
+    def waiting_for_slow_keys(self) -> int:
+        """How many versions are not live yet because slow keys sign them."""
+        return self._slow.waiting
 
     # ---------------------------------------------------------------- work
 
@@ -190,6 +201,8 @@ class Pipeline:
             self._tell(outcome)
             if outcome.live is not None and outcome.live.is_sealable:
                 self._sealer.add(outcome.zone, outcome.live)
+            if outcome.draft is not None:
+                self._slow.add(outcome.draft)
             if outcome.retry is not None:
                 self._retry(outcome.retry)
             self._set_timers(outcome)
@@ -282,6 +295,29 @@ class Pipeline:
             # What waits for a DS looks again.
             children = self.family.children_of(job.zone.key)
             self.submit(Work(child) for child in children if is_asking(child.keys))
+
+    # ---------------------------------------------------------------- what slow keys say
+
+    def _from_slow(self, draft: Draft) -> None:
+        self._loop.call_soon_threadsafe(self._signed, draft)
+
+    def _from_slow_failed(self, draft: Draft, error: Exception) -> None:
+        self._loop.call_soon_threadsafe(self._not_signed, draft, error)
+
+    def _signed(self, draft: Draft) -> None:
+        """The work is done again, and finds its signatures; newer content that came meanwhile counts."""
+        later = self._work.pop(draft.work.zone.key, None)
+        self.submit([draft.work.merged(later) if later else draft.work])
+
+    def _not_signed(self, draft: Draft, error: Exception) -> None:
+        """A token is away: what serves goes on, and it is tried again."""
+        zone = draft.work.zone
+        if self.zones.get(zone.key) is not zone:
+            return
+        others = tuple(one for one in zone.findings if one.rule != SIGNER_AWAY)
+        zone.findings = (*others, finding(zone.file or str(zone.key), SIGNER_AWAY, str(error)))
+        self._tell(Outcome(zone, findings=zone.findings))
+        self._retry(draft.work)
 
     def _not_sealed(self, job: Job) -> None:
         """A signature that does not verify is live: replace all of them at once."""

@@ -50,7 +50,8 @@ CLOCK_BEHIND: Final = "clock-behind-state"
 STILL_SIGNED: Final = "still-signed"
 NOT_RAISED: Final = "serial-not-raised"
 OTHER_KEYS: Final = "other-keys-sign"
-OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS)
+SIGNER_AWAY: Final = "signer-away"
+OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, SIGNER_AWAY)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
@@ -82,6 +83,8 @@ class Live:
     """Whether its serial stands for it alone; one that somebody else signed may have kept the serial of another."""
     latest_inception: int | None = None
     """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
+    has_slow_keys: bool = False
+    """Whether keys sign it that the engine can't sign with: it is never served without their signatures."""
 
     @property
     def serial(self) -> int:
@@ -109,6 +112,7 @@ class Zone:
     """As they stand now; those of `live` are as they were when it was planned."""
     next_step_at: int | None = None
     """When they are looked at next."""
+    draft: Draft | None = None
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"
@@ -155,6 +159,17 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that waits for slow keys to sign it; `work` is to be done again when they have."""
+
+    work: Work
+    signed: SignedVersion
+    keys: tuple[Key, ...]
+    slow_keys: tuple[Key, ...] = ()
+    inception: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one piece of work; `live` is None when what was live stays. `next_step_at` is the keys'."""
 
@@ -163,6 +178,7 @@ class Outcome:
     findings: tuple[Finding, ...] | None = None
     next_step_at: int | None = None
     retry: Work | None = None
+    draft: Draft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +242,25 @@ class Publisher:
             with self.state.transaction(now) as tx:
                 done = [self._prepared(tx, work, now) for work in works]
                 ready = [one for one in done if isinstance(one, _Ready)]
+                slow = [one for one in ready if one.live.has_slow_keys]
                 if ready:
-                    refs = self.state.write_pack([one.live.signed.version.image() for one in ready])
-                for one, ref in zip(ready, refs, strict=True):
+                    contents = [one.live.signed.version.image() for one in ready]
+                    refs = self.state.write_pack([*contents, *(one.live.signed.signatures() for one in slow)])
+                for one, ref in zip(ready, refs, strict=False):
                     self._record_image(tx, one, ref, now)
+                for one, ref in zip(slow, refs[len(ready) :], strict=True):
+                    # After a kill no token may be there that could sign it again.
+                    self._record_image(tx, one, ref, now, "signatures")
         finally:
             self.state.release_pack(refs)
         return [one for one in done if isinstance(one, Outcome)], ready
 
     @staticmethod
-    def _record_image(tx: sqlite3.Connection, one: _Ready, ref: PackRef, now: int) -> None:
+    def _record_image(
+        tx: sqlite3.Connection, one: _Ready, ref: PackRef, now: int, kind: history.Kind = "content"
+    ) -> None:
         key = one.work.zone.key
-        image = history.Image(*key, one.live.serial, "content", ref.pack, ref.offset, ref.length)
+        image = history.Image(*key, one.live.serial, kind, ref.pack, ref.offset, ref.length)
         history.record_image(tx, image, now)
         history.drop_superseded_images(tx, *key)
 
@@ -290,6 +313,7 @@ class Publisher:
         zone = one.work.zone
         self._open.pop(zone.key, None)
         zone.live = one.live
+        zone.draft = None
         zone.identity = one.identity
         zone.findings = one.findings
         if one.work.content is not None:
@@ -401,7 +425,14 @@ class Publisher:
             if serials.when_same != serials.when_changed:
                 prepared = self._prepare(base, keys, policy, serials.when_same, now)
         previous = zone.live if not is_ahead else None  # nothing of a clock that ran ahead is carried over
-        signed = SignedVersion(prepared.version, prepared.plan, previous.signed if previous is not None else None)
+        carried = zone.draft if zone.draft is not None and zone.draft.inception <= now else previous
+        signed = SignedVersion(prepared.version, prepared.plan, carried.signed if carried is not None else None)
+        slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
+        if signed.slow_missing:
+            again = Work(zone, work.content, resign=resign)
+            inception = prepared.plan.inception if prepared.plan is not None else now
+            zone.draft = Draft(again, signed, tuple(keys), slow_keys, inception)
+            return Outcome(zone, draft=zone.draft)
         if (verdict := before_live(signed)).is_held:
             return self._held(zone, (*findings, *verdict.findings))
         content = work.content
@@ -417,6 +448,8 @@ class Publisher:
             provenance,
             is_sealable=is_sealable,
             latest_inception=_latest_inception(prepared.plan, previous),
+            has_slow_keys=bool(slow_keys),
+            is_stored=bool(slow_keys) and signed.slots_made == signed.slots,
         )
         if choice.is_change or choice.keys:
             keyfiles.take(tx, zone.key, choice, store.load(tx, *zone.key), now)
@@ -600,6 +633,10 @@ class Publisher:
             zone.file = last.provenance.file
         # The source did not say these; whatever keys sign it next, they are none of a stranger's.
         zone.source = without_ours(version, keys)
+        if signed.slow_missing:
+            # Nobody can be answered without the signatures of slow keys; those that are there need not be made again.
+            zone.draft = Draft(Work(zone, resign=True), signed, tuple(keys), inception=plan.inception if plan else at)
+            return Work(zone, resign=True)
         if (verdict := before_live(signed)).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)

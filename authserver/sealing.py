@@ -20,6 +20,8 @@ from typing import Final
 from authserver.publisher import Live, Zone, ZoneKey, mark_served
 from authserver.state import State
 from engine import Clock, EngineError
+from keys.errors import KeysError
+from signer.slow import verify_batch
 from zones import history
 
 log = logging.getLogger(__name__)
@@ -106,8 +108,9 @@ class Sealer:
             return
         signed = job.live.signed
         try:
-            is_done = signed.make(SLICE_US) and signed.verify(SLICE_US)
-        except EngineError:
+            is_made = signed.make(SLICE_US)
+            is_done = is_made and verify_batch(signed, job.live.keys) and signed.verify(SLICE_US)
+        except (EngineError, KeysError):
             log.exception("%s: serial %d can't be sealed", job.zone.key, job.live.serial)
             self._forget(job)
             self._on_failed(job)

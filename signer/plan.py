@@ -92,18 +92,23 @@ def signing_plan(keys: Sequence[Key], handles: Mapping[str, SigningKey], policy:
 
     Raises PrivateKeyError when a key that is to sign has no handle, KeySetError when nobody signs.
     """
-    signers = [key for key in keys if signs(key)]
-    if not any(map(signs_keys, signers)) or not any(map(signs_zone, signers)):
+    own = signers(keys)
+    if not any(map(signs_keys, own)) or not any(map(signs_zone, own)):
         zone = name_to_text(keys[0].origin) if keys else "the zone"
         raise KeySetError(zone, "no key signs the zone, or none signs the keys")
     return SigningPlan(
-        [(_handle(handles, key), signs_keys(key), signs_zone(key)) for key in signers],
+        [(_handle(handles, key), signs_keys(key), signs_zone(key)) for key in own],
         inception=now - policy.inception_offset,
         expiration=now + policy.validity,
         jitter=policy.jitter,
         carry_until=now + policy.refresh,
         denial=to_engine(policy.denial),
     )
+
+
+def signers(keys: Sequence[Key]) -> list[Key]:
+    """The keys that sign anything, in the order in which the plan numbers them."""
+    return [key for key in keys if signs(key)]
 
 
 def _handle(handles: Mapping[str, SigningKey], key: Key) -> SigningKey:

@@ -82,14 +82,18 @@ def test_loose_permissions_and_a_false_name_are_warnings(write: Callable[..., Pa
 
 
 RSA = "Private-key-format: v1.3\nAlgorithm: 8 (RSASHA256)\nModulus: AQAB\nPublicExponent: AQAB\n"
-RSA_REST = "".join(f"{n}: AQAB\n" for n in "PrivateExponent Prime1 Prime2 Exponent1 Exponent2 Coefficient".split())
+RSA_REST = "".join(f"{n}: AQAB\n" for n in ["PrivateExponent", "Prime1", "Prime2", "Exponent1", "Exponent2", "Coefficient"])
 SECRET = PRIVATE.split()[-1]
 
 
 @pytest.mark.parametrize(
     ("key", "private", "message"),
     [
-        (KEY.replace("3 13", "3 7"), RSA.replace("8 (", "7 ("), ".private:2: algorithm 7 (RSASHA1-NSEC3-SHA1) signs noth"),
+        (
+            KEY.replace("3 13", "3 7"),
+            RSA.replace("8 (", "7 ("),
+            ".private:2: algorithm 7 (RSASHA1-NSEC3-SHA1) signs noth",
+        ),
         (KEY.replace("3 13", "3 8"), RSA, ".private: no `PrivateExponent` line"),
         (KEY.replace("3 13", "3 8"), RSA + RSA_REST, ".private:3: the private key is malformed"),
         (KEY, RSA, ".private:2: algorithm 8 here, 13 in the public file"),
