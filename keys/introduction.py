@@ -104,13 +104,13 @@ def _created(
 ) -> list[Key]:
     """All keys, with the new one; the one it replaces is to go, and both know each other."""
     taken = frozenset(tag for key in keys for tag in private.tags_of(key.dnskey))
-    new, pkcs8 = new_key(zone, creation, now, taken)
+    new, part = new_key(vault, zone, creation, now, taken)
     old = creation.predecessor
     if old is not None:
         new = replace(new, predecessor=old.id)
         old = replace(old, goal=Goal.ABSENT, successor=new.id)
         store.update(tx, old, "goal", old.goal, f"the key {new.tag} takes over", now)
-    store.insert(tx, new, vault.seal(new.id, pkcs8), reason=creation.reason)
+    store.insert(tx, new, vault.seal(new.id, part), reason=creation.reason)
     return [old if old is not None and key.id == old.id else key for key in keys] + [new]
 
 
@@ -147,15 +147,18 @@ def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:
         raise KeySetError(name_to_text(zone[0]), reason)
 
 
-def new_key(zone: Zone, creation: Creation, now: int, taken: frozenset[int] = frozenset()) -> tuple[Key, bytes]:
-    """A key that nobody has seen, and its PKCS#8 DER; its tags are none of `taken`."""
+def new_key(
+    vault: private.Vault, zone: Zone, creation: Creation, now: int, taken: frozenset[int] = frozenset()
+) -> tuple[Key, bytes]:
+    """A key that nobody has seen, and its private part; its tags are none of `taken`."""
     origin, view = zone[0].lower(), zone[1]
     role = creation.spec.role
     flags = private.CSK_FLAGS if role.is_ksk else private.ZSK_FLAGS
     for _ in range(_ATTEMPTS):
-        pkcs8, dnskey = private.generate(creation.spec.algorithm, flags)
+        part, dnskey = private.make(vault, creation.spec, flags)
         if not private.tags_of(dnskey) & taken:
             break
+        private.discard(vault, part)
     else:
         raise KeysError(f"no unused key tag in {_ATTEMPTS} attempts")
     return Key(
@@ -172,4 +175,4 @@ def new_key(zone: Zone, creation: Creation, now: int, taken: frozenset[int] = fr
         created_at=now,
         generation=creation.generation,
         store=creation.spec.store,
-    ), pkcs8
+    ), part

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from engine import SignatureError, SigningKey, key_tag
 from keys import bindfile, pkcs11, store
 from keys.errors import KeyImportError, KeysError, PrivateKeyError, SlowKeyError, StoreError
+from keys.policy import KeySpec
 from keys.states import Key
 from keys.vault import PlainVault, SealedVault, Vault, open_vault
 
@@ -64,20 +65,19 @@ def generate(algorithm: int, flags: int = CSK_FLAGS, bits: int = RSA_BITS) -> tu
     return to_pkcs8(private), dnskey_rdata(private, algorithm, flags)
 
 
-def make(
-    vault: Vault, algorithm: int, flags: int = CSK_FLAGS, *, bits: int = RSA_BITS, place: str = ""
-) -> tuple[bytes, bytes]:
-    """A new key in a store: (private part, DNSKEY rdata). The store `""` is the state's database, others are tokens.
+def make(vault: Vault, spec: KeySpec, flags: int) -> tuple[bytes, bytes]:
+    """A new key in the store its policy names: (private part, DNSKEY rdata).
 
     Raises KeysError: StoreError when the token is away or not configured.
     """
-    if not place:
-        return generate(algorithm, flags, bits)
-    token = vault.tokens.get(place)
+    bits = spec.bits or RSA_BITS
+    if not spec.store:
+        return generate(spec.algorithm, flags, bits)
+    token = vault.tokens.get(spec.store)
     if token is None:
-        raise StoreError(place, "it is not configured")
-    uri, public = token.generate(algorithm, _checked_bits(bits) if algorithm in _RSA else 0)
-    return uri, flags.to_bytes(2, "big") + bytes((_PROTOCOL, algorithm)) + public
+        raise StoreError(spec.store, "it is not configured")
+    uri, public = token.generate(spec.algorithm, _checked_bits(bits) if spec.algorithm in _RSA else 0)
+    return uri, flags.to_bytes(2, "big") + bytes((_PROTOCOL, spec.algorithm)) + public
 
 
 def tags_of(dnskey: bytes) -> frozenset[int]:
@@ -419,12 +419,20 @@ def verify(dnskey: bytes, octets: bytes, signature: bytes) -> bool:
 
 
 def destroy(vault: Vault, key_id: str, sealed: bytes) -> None:
-    """Wipe what a store outside the state has of a key. Raises StoreError, PrivateKeyError."""
-    private = vault.open(key_id, sealed)
+    """Wipe what a token has of a key, by its sealed private part. Raises StoreError, PrivateKeyError."""
+    _destroy(vault, vault.open(key_id, sealed), key_id)
+
+
+def discard(vault: Vault, private: bytes) -> None:
+    """Wipe a key that was made and is not used after all. Raises StoreError."""
+    _destroy(vault, private, "just made")
+
+
+def _destroy(vault: Vault, private: bytes, named: str) -> None:
     if not pkcs11.is_reference(private):
         return
     label, _ = pkcs11.parts(private)
     token = next((token for token in vault.tokens.values() if token.label == label), None)
     if token is None:
-        raise StoreError(label, f"no store of that token is configured, where key {key_id} is to be wiped")
+        raise StoreError(label, f"no store of that token is configured, where key {named} is to be wiped")
     token.destroy(private)

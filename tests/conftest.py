@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.softhsm import SoftHSM
 from tools.servers import PACKAGES, Server, program
 
 IN_CI = os.environ.get("CI") == "true"
@@ -37,6 +38,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{len(skipped)} tests SKIPPED:", yellow=True, bold=True)
         for reason in reasons:
             terminalreporter.write_line(f"  {reason}", yellow=True)
+
+
+@pytest.fixture
+def softhsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHSM:
+    """A token of this test's own, seen by this process."""
+    require("softhsm2-util")
+    hsm = SoftHSM(tmp_path / "hsm").set_up()
+    for name, value in hsm.environment.items():
+        monkeypatch.setenv(name, value)
+    return hsm
 
 
 @pytest.fixture

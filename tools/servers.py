@@ -37,6 +37,8 @@ PACKAGES: Mapping[str, str] = {
     "named": "bind9",
     "named-checkzone": "bind9-utils",
     "delv": "bind9-dnsutils",
+    "dnssec-keygen": "bind9-utils",
+    "dnssec-signzone": "bind9-utils",
     "dnssec-verify": "bind9-utils",
     "nsd": "nsd",
     "knotd": "knot",
@@ -44,6 +46,7 @@ PACKAGES: Mapping[str, str] = {
     "ldns-verify-zone": "ldnsutils",
     "unbound": "unbound",
     "dnsperf": "dnsperf",
+    "softhsm2-util": "softhsm2",
 }
 """Program → the Debian package that has it."""
 

@@ -76,7 +76,9 @@ impl SigningKey {
             )),
             RSASHA256 => rsa_pair(&RSA_PKCS1_SHA256, pkcs8)?,
             RSASHA512 => rsa_pair(&RSA_PKCS1_SHA512, pkcs8)?,
-            other => return Err(format!("algorithm {other} does not sign in the engine, only 8, 10, 13, 14 and 15 do")),
+            other => {
+                return Err(format!("algorithm {other} does not sign in the engine, only 8, 10, 13, 14 and 15 do"));
+            }
         };
         if !pair.is_of(public) {
             return Err(format!("the private key is not the DNSKEY's (key tag {})", key_tag(dnskey)));
@@ -111,8 +113,7 @@ impl SigningKey {
             Pair::Ed25519(pair) => pair.try_sign(message),
             Pair::Rsa(pair, encoding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(*encoding, &SystemRandom::new(), message, &mut signature)
-                    .expect("the crypto library signs");
+                pair.sign(*encoding, &SystemRandom::new(), message, &mut signature).expect("the crypto library signs");
                 return Some(signature);
             }
         };

@@ -483,7 +483,7 @@ def images_of(state: State) -> list[history.Image]:
 KEY_MAKER = """
     import sys
     from authserver.state import State
-    from keys import introduction, store
+    from keys import custody, introduction, store
     from keys.policy import DEFAULT
     from keys.rollover import ServedTTLs
 
@@ -531,13 +531,13 @@ def test_killed_while_making_keys_each_zone_has_the_key_it_was_told(directory: P
 @pytest.fixture
 def add_key() -> Callable[[State, bytes], None]:
     """Store a key with any octets for its private part."""
-    from keys import introduction, store
+    from keys import custody, introduction, store
     from keys.policy import DEFAULT
     from keys.rollover import Creation
 
     def add(state: State, secret: bytes) -> None:
         with state.transaction() as tx:
-            key, _ = introduction.new_key((ORIGIN, ""), Creation(DEFAULT.keys[0], None, 0, ""), 5)
+            key, _ = introduction.new_key(custody.PlainVault(), (ORIGIN, ""), Creation(DEFAULT.keys[0], None, 0, ""), 5)
             store.insert(tx, key, state.vault.seal(key.id, secret))
 
     return add

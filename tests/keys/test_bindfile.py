@@ -82,7 +82,9 @@ def test_loose_permissions_and_a_false_name_are_warnings(write: Callable[..., Pa
 
 
 RSA = "Private-key-format: v1.3\nAlgorithm: 8 (RSASHA256)\nModulus: AQAB\nPublicExponent: AQAB\n"
-RSA_REST = "".join(f"{n}: AQAB\n" for n in ["PrivateExponent", "Prime1", "Prime2", "Exponent1", "Exponent2", "Coefficient"])
+RSA_REST = "".join(
+    f"{n}: AQAB\n" for n in ["PrivateExponent", "Prime1", "Prime2", "Exponent1", "Exponent2", "Coefficient"]
+)
 SECRET = PRIVATE.split()[-1]
 
 

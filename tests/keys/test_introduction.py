@@ -114,12 +114,12 @@ def test_sightings_are_kept_and_their_changes_are_history(tx: sqlite3.Connection
 def test_a_taken_tag_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
     creation = Creation(DEFAULT.keys[0], None, 0, "")
     with pytest.raises(KeysError, match="no unused key tag"):
-        introduction.new_key(ZONE, creation, NOW, frozenset(range(65536)))
+        introduction.new_key(private.PlainVault(), ZONE, creation, NOW, frozenset(range(65536)))
     made = [private.generate(13) for _ in range(3)]
     monkeypatch.setattr(private, "generate", lambda *_: made.pop(0))
     taken = private.tags_of(made[0][1]) | private.tags_of(made[1][1])
     expected = made[2][1]
-    assert introduction.new_key(ZONE, creation, NOW, taken)[0].dnskey == expected
+    assert introduction.new_key(private.PlainVault(), ZONE, creation, NOW, taken)[0].dnskey == expected
 
 
 # ------------------------------------------------------------------ the operator's keys
