@@ -14,14 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from authserver import rolling
+from authserver import rolling, stores
 from authserver.control import Command, ControlError
 from authserver.listeners import shown
 from authserver.parent import ParentStatus
 from authserver.publisher import Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.telemetry import ZoneFacts
-from engine import EngineError, SignedVersion, SigningKey, Version, name_from_text, name_to_text, rdata_to_text
+from engine import EngineError, SignedVersion, Version, name_to_text, rdata_to_text
 from keys import custody, introduction, keyfiles, store
 from keys.ds import ds_rdata
 from keys.errors import KeysError
@@ -34,7 +34,6 @@ from signer.ttls import served_ttls
 from zones import history
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
 
     from authserver.server import Server
 
@@ -69,6 +68,7 @@ class LiveFacts:
             "key.import": self.key_import,
             "status": self.status,
             **{name: self._rolling(name) for name in (*rolling.LOOKS, *rolling.DEEDS)},
+            **{name: self._store_deed(name) for name in stores.DEEDS},
         }
 
     async def status(self, _: Arguments) -> Facts:
@@ -190,6 +190,18 @@ class LiveFacts:
                 server.parents.look_soon(key)
             elif name == "key.why" and zone is not None:
                 done["parent"] = parent_facts(server.parents.status(key))
+            return done
+
+        return run
+
+    def _store_deed(self, name: str) -> Command:
+        async def run(arguments: Arguments) -> Any:
+            server = self._server
+            done = await asyncio.to_thread(stores.carry_out, name, server.state, arguments, server.clock.now())
+            if name == "key.restore":
+                keys = [_named(one["zone"], one["view"]) for one in done["restored"]]
+                zones = [server.pipeline.zones[key] for key in keys if key in server.pipeline.zones]
+                server.pipeline.submit(Work(zone, resign=True) for zone in zones)
             return done
 
         return run
@@ -343,7 +355,7 @@ class StoredFacts:
         with self._state.reader() as tx:
             images = {i.kind: i for i in history.last_images(tx) if (i.origin, i.view) == key}
             keys = keyfiles.in_force(tx, key)
-            handles = self._handles(tx, key, keys) if arguments.get("signed") else {}
+        handles = {one.id: custody.public_handle(one) for one in keys}
         if "content" not in images:
             raise ControlError(f"{key}: no image of a published version")
         try:
@@ -354,19 +366,15 @@ class StoredFacts:
                 raise ControlError(f"{key}: serial {version.serial} was not sealed; start the server to seal it")
             signatures = self._state.read_pack(images["signatures"])
             for denial in denials_of(version):
-                plan = signing.signing_plan(keys, handles, replace(DEFAULT, denial=denial), self._now)
+                # As of long ago, so that signatures soon due for renewal are there, too.
+                as_published = replace(DEFAULT, denial=denial)
+                plan = signing.signing_plan(keys, handles, as_published, self._now - DEFAULT.validity)
                 signed = SignedVersion(version, plan)
-                if signed.restore(signatures):
+                if signed.restore(signatures) == signed.slots:
                     return {"text": signed.to_text().decode()}
             raise ControlError(f"{key}: serial {version.serial}: its signatures are not those of its keys")
         except (EngineError, KeysError) as error:
             raise ControlError(f"{key}: {error}") from error
-
-    def _handles(self, tx: Connection, key: ZoneKey, keys: Sequence[Key]) -> Mapping[str, SigningKey]:
-        if noted := keyfiles.load(tx, key):
-            _, handles = keyfiles.usable(key, noted, ())
-            return handles
-        return custody.signing_keys(tx, self._state.vault, keys)
 
 
 def _stored_facts(key: ZoneKey, last: history.Published | None) -> Facts:
@@ -391,12 +399,7 @@ def _stored_facts(key: ZoneKey, last: history.Published | None) -> Facts:
 
 
 def _named(zone: object, view: object) -> ZoneKey:
-    if not isinstance(zone, str) or not zone:
-        raise ControlError("a zone has to be named")
-    try:
-        return ZoneKey(name_from_text(zone).lower(), view if isinstance(view, str) else "")
-    except EngineError as error:
-        raise ControlError(f"{zone!r} is no zone's name: {error}") from error
+    return rolling.named({"zone": zone, "view": view})
 
 
 def _history(state: State, key: ZoneKey) -> list[Facts]:

@@ -23,7 +23,7 @@ from authserver.family import Family
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
-from keys import custody, introduction, keyfiles, store
+from keys import custody, introduction, keyfiles, store, trash
 from keys.errors import KeysError, KeySetError
 from keys.policy import DEFAULT, INSECURE, Policy
 from keys.rollover import Wait, next_step
@@ -296,6 +296,7 @@ class Publisher:
         """Forget zones that were removed long ago, and delete packs that nothing names any more."""
         now = self.clock.now()
         with self.state.transaction() as tx:
+            trash.wipe(tx, self.state.vault, store.trash(tx, before=now - trash.GRACE), now)
             for origin, view in history.expired(tx, now):
                 history.forget(tx, origin, view)
                 store.forget(tx, origin, view)

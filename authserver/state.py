@@ -358,6 +358,12 @@ class State:
         with self.transaction() as tx:
             tx.execute("UPDATE state SET disclaimed = ?", (last,))
 
+    def wipe_log(self) -> None:
+        """Empty the database's log, which still has what was overwritten; secure_delete wipes the file itself."""
+        with self._writing:
+            if self._writer is not None:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     # -------------------------------------------------------------- packs
 
     def write_pack(self, images: Sequence[bytes]) -> list[PackRef]:

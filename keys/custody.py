@@ -11,12 +11,13 @@ from keys.private import (
     export_bind,
     import_bind,
     open_vault,
+    prove,
     public_handle,
     signing_keys,
     usable_signing_keys,
     verify,
 )
-from keys.vault import change_passphrase
+from keys.vault import change_passphrase, lock_file, unlock_file
 
 __all__ = [
     "ExportedKey",
@@ -29,9 +30,12 @@ __all__ = [
     "destroy",
     "export_bind",
     "import_bind",
+    "lock_file",
     "open_vault",
+    "prove",
     "public_handle",
     "signing_keys",
+    "unlock_file",
     "usable_signing_keys",
     "verify",
 ]

@@ -283,15 +283,18 @@ class ExportedKey:
     private: str = field(repr=False)
 
 
-def export_bind(vault: Vault, key: Key, sealed: bytes, timing: Mapping[str, int]) -> ExportedKey:
+def export_bind(
+    vault: Vault, key_id: str, origin: bytes, dnskey: bytes, sealed: bytes, timing: Mapping[str, int]
+) -> ExportedKey:
     """The key's files; of a key in a token the private one says where it is. Raises PrivateKeyError."""
-    private = vault.open(key.id, sealed)
+    private = vault.open(key_id, sealed)
     if pkcs11.is_reference(private):
         fields = {"Label": private.decode("ascii")}
     else:
-        fields = {name: b64encode(octets).decode() for name, octets in _secrets_of(_opened(key, private)).items()}
-    name = f"{key.algorithm} ({_NAMES[key.algorithm]})"
-    stem, public = bindfile.public_text(key.origin, key.dnskey, key.tag)
+        secrets = _secrets_of(_opened(key_id, dnskey, private))
+        fields = {name: b64encode(octets).decode() for name, octets in secrets.items()}
+    name = f"{dnskey[3]} ({_NAMES[dnskey[3]]})"
+    stem, public = bindfile.public_text(origin, dnskey, key_tag(dnskey))
     return ExportedKey(stem, public, bindfile.private_text({"Algorithm": name, **fields}, timing))
 
 
@@ -316,7 +319,7 @@ def signing_key(vault: Vault, key: Key, sealed: bytes) -> SigningKey:
         if pkcs11.is_reference(private):
             return SigningKey.slow(key.dnskey)
         if key.algorithm not in FAST_ALGORITHMS:
-            _opened(key, private)
+            _opened(key.id, key.dnskey, private)
             return SigningKey.slow(key.dnskey)
         return SigningKey(private, key.dnskey)
     except SignatureError as error:
@@ -328,15 +331,21 @@ def public_handle(key: Key) -> SigningKey:
     return SigningKey.slow(key.dnskey)
 
 
-def _opened(key: Key, private: bytes) -> PrivateKey:
+def prove(key_id: str, dnskey: bytes, private: bytes) -> None:
+    """See that a private part is the DNSKEY's, as far as that can be seen from here. Raises PrivateKeyError."""
+    if not pkcs11.is_reference(private):
+        _opened(key_id, dnskey, private)
+
+
+def _opened(key_id: str, dnskey: bytes, private: bytes) -> PrivateKey:
     """The private key of PKCS#8 DER, proven to be the DNSKEY's. Raises PrivateKeyError."""
     try:
         opened = load_der_private_key(private, None)
     except (ValueError, TypeError):
-        raise PrivateKeyError(key.id, "not a private key in PKCS#8") from None
-    flags = int.from_bytes(key.dnskey[:2], "big")
-    if not isinstance(opened, PrivateKey) or dnskey_rdata(opened, key.algorithm, flags) != key.dnskey:
-        raise PrivateKeyError(key.id, f"the private key is not the DNSKEY's (key tag {key.tag})")
+        raise PrivateKeyError(key_id, "not a private key in PKCS#8") from None
+    flags = int.from_bytes(dnskey[:2], "big")
+    if not isinstance(opened, PrivateKey) or dnskey_rdata(opened, dnskey[3], flags) != dnskey:
+        raise PrivateKeyError(key_id, f"the private key is not the DNSKEY's (key tag {key_tag(dnskey)})")
     return opened
 
 
@@ -388,7 +397,7 @@ class SlowSigner:
         if pkcs11.is_reference(private):
             signatures = self._token(key, private).sign(private, key.algorithm, octets)
         else:
-            opened = _opened(key, private)
+            opened = _opened(key.id, key.dnskey, private)
             if not isinstance(opened, ed448.Ed448PrivateKey):
                 raise SlowKeyError(key_id, f"algorithm {key.algorithm} signs in the engine")
             signatures = [opened.sign(one) for one in octets]

@@ -73,7 +73,9 @@ def test_what_is_exported_is_imported_again(
 ) -> None:
     key = kept(algorithm)
     vault = private.open_vault(tx, b"right")
-    files = private.export_bind(vault, key, store.pkcs8(tx, key.id), {"Created": 1_700_000_000})
+    files = private.export_bind(
+        vault, key.id, key.origin, key.dnskey, store.pkcs8(tx, key.id), {"Created": 1_700_000_000}
+    )
     for suffix, text in (("key", files.public), ("private", files.private)):
         path = tmp_path / f"{files.stem}.{suffix}"
         path.write_text(text)
