@@ -65,6 +65,7 @@ from authserver.timekeeping import TOLERANCE_S
 from authserver.watch import Watch, Watcher
 from engine import Block as Route
 from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
+from keys import custody
 from keys.errors import KeysError
 from keys.policy import Policy
 from keys.rollover import is_asking
@@ -134,6 +135,7 @@ class Server:
         self._stop = asyncio.Event()
         self._reloads_failed = 0
         self._reload_lock = asyncio.Lock()
+        self._token_lock = threading.Lock()
         self._notifies: dict[str, asyncio.Task[None]] = {}
         self._notify_slots = asyncio.Semaphore(NOTIFY_AT_ONCE)
         self.parents = ParentWatcher(clock, lambda: self.pipeline.zones, self._parent_rule, self._seen_at_parent)
@@ -231,6 +233,8 @@ class Server:
         registry = Registry(self.pipeline)
         world = World(registry, self.pipeline, self.state, self.clock, self._route, self.look_again)
         followers = [follower(site, world) for site in _sites(configuration)]
+        stores = {one.name: one for signing in configuration.offered(SIGNING) for one in signing.stores}
+        self.state.vault.tokens = custody.tokens(stores.values(), self.state.vault.tokens, self._token_lock)
         await self._restore(followers)
         await configuration.start()
         gone = [zone for key, zone in self.pipeline.zones.items() if key not in registry.zones]

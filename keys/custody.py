@@ -1,5 +1,6 @@
 """The face of private keys to the other rooms: they may be sealed, opened into signing handles, and never be seen."""
 
+from keys.pkcs11 import tokens
 from keys.private import (
     ExportedKey,
     ImportedKey,
@@ -35,6 +36,7 @@ __all__ = [
     "prove",
     "public_handle",
     "signing_keys",
+    "tokens",
     "unlock_file",
     "usable_signing_keys",
     "verify",

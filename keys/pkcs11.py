@@ -7,15 +7,15 @@ Limits: one session a token, one operation at a time, in which it waits as long 
 longer than twice, so that whoever called can say that the token is away.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from hashlib import sha256, sha384
 from os import urandom
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from keys.errors import StoreError
+from keys.policy import TokenStore
 
 if TYPE_CHECKING:
     from pkcs11 import Session
@@ -55,13 +55,12 @@ def parts(uri: bytes) -> tuple[str, bytes]:
 
 
 class Token:
-    """One token of one module. `lock` is held while it works: modules are not safe in several threads."""
+    """One token of one module. `lock`, one for all tokens, is held while it works: modules share what they open."""
 
-    def __init__(self, name: str, module: Path, label: str, pin_file: Path, lock: AbstractContextManager[Any]) -> None:
-        self.name: Final = name
-        self.label: Final = label
-        self._module = module
-        self._pin_file = pin_file
+    def __init__(self, store: TokenStore, lock: AbstractContextManager[Any]) -> None:
+        self.store: Final = store
+        self.name: Final = store.name
+        self.label: Final = store.token
         self._lock = lock
         self._session: Session | None = None
 
@@ -94,15 +93,15 @@ class Token:
                 return work(self._opened())
             except (errors.PKCS11Error, OSError, ValueError) as error:
                 self._forget()
-                raise StoreError(self.name, f"token {self.label} by {self._module}: {_said(error)}") from error
+                raise StoreError(self.name, f"token {self.label} by {self.store.module}: {_said(error)}") from error
 
     def _opened(self) -> "Session":
         if self._session is None:
             library = self._library()
-            loaded = library.lib(str(self._module))
+            loaded = library.lib(str(self.store.module))
             # A token that was plugged in after the module was loaded is seen only then.
             loaded.reinitialize()
-            pin = self._pin_file.read_text().strip()
+            pin = self.store.pin_file.read_text().strip() if self.store.pin_file is not None else None
             self._session = loaded.get_token(token_label=self.label).open(rw=True, user_pin=pin)
         return self._session
 
@@ -119,6 +118,18 @@ class Token:
             reason = "needs python-pkcs11, which `pip install zonewright[pkcs11]` brings"
             raise StoreError(self.name, reason) from error
         return pkcs11
+
+
+def tokens(
+    stores: Iterable[TokenStore], before: Mapping[str, Token], lock: AbstractContextManager[Any]
+) -> dict[str, Token]:
+    """The tokens of these stores by their names; those that were there before and are the same go on."""
+    return {
+        store.name: before[store.name]
+        if store.name in before and before[store.name].store == store
+        else Token(store, lock)
+        for store in stores
+    }
 
 
 def _said(error: Exception) -> str:

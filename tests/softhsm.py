@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from keys.pkcs11 import Token
+from keys.policy import TokenStore
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "4711"
@@ -42,7 +43,7 @@ class SoftHSM:
         return self
 
     def token(self, name: str = "hsm") -> Token:
-        return Token(name, MODULE, self.label, self.pin_file, Lock())
+        return Token(TokenStore(name, MODULE, self.label, self.pin_file), Lock())
 
     def unplug(self) -> None:
         self.tokens.rename(self.directory / "away")

@@ -8,7 +8,7 @@ import pytest
 from engine import SigningKey, verify_signature
 from keys import pkcs11, private
 from keys.errors import StoreError
-from keys.policy import KeySpec
+from keys.policy import KeySpec, TokenStore
 from keys.states import Key
 from tests.softhsm import MODULE, SoftHSM
 
@@ -67,10 +67,10 @@ def test_what_is_configured_wrongly_is_said(softhsm: SoftHSM, tmp_path: Path) ->
     pin = tmp_path / "wrong"
     pin.write_text("0815\n")
     for token, message in [
-        (pkcs11.Token("hsm", tmp_path / "no.so", "zone keys", softhsm.pin_file, Lock()), "no.so"),
-        (pkcs11.Token("hsm", MODULE, "other", softhsm.pin_file, Lock()), "NoSuchToken"),
-        (pkcs11.Token("hsm", MODULE, "zone keys", tmp_path / "none", Lock()), "No such file"),
-        (pkcs11.Token("hsm", MODULE, "zone keys", pin, Lock()), "PinIncorrect"),
+        (pkcs11.Token(TokenStore("hsm", tmp_path / "no.so", "zone keys", softhsm.pin_file), Lock()), "no.so"),
+        (pkcs11.Token(TokenStore("hsm", MODULE, "other", softhsm.pin_file), Lock()), "NoSuchToken"),
+        (pkcs11.Token(TokenStore("hsm", MODULE, "zone keys", tmp_path / "none"), Lock()), "No such file"),
+        (pkcs11.Token(TokenStore("hsm", MODULE, "zone keys", pin), Lock()), "PinIncorrect"),
     ]:
         with pytest.raises(StoreError, match=message):
             token.generate(13, 0)
