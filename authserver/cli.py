@@ -52,9 +52,9 @@ def _serve(options: Options) -> int:
 
     set_up_logging()
     try:
-        passphrase = _passphrase(options.passphrase_file)
+        passphrase = passphrase_of(options.passphrase_file)
     except OSError as error:
-        return _failed(f"{options.passphrase_file}: {error.strerror or error}")
+        return failed(f"{options.passphrase_file}: {error.strerror or error}")
     return serve(
         ServerOptions(
             corefile=options.conf,
@@ -68,7 +68,8 @@ def _serve(options: Options) -> int:
     )
 
 
-def _passphrase(file: Path | None) -> bytes | None:
+def passphrase_of(file: Path | None) -> bytes | None:
+    """The octets of a passphrase's file, or of the one that the environment names; None when there is none."""
     if file is None and (named := os.environ.get(PASSPHRASE_VARIABLE)):
         file = Path(named)
     return file.read_bytes().rstrip(b"\r\n") if file is not None else None
@@ -87,13 +88,13 @@ def _check(options: Options) -> int:
     elif path.is_dir():
         report = check.check_directory(path, now)
     elif path.suffix == ".zone" or path.name.startswith("db."):
-        return _usage(f"{path} looks like a zone file: its origin is missing; zonewright check {path} ORIGIN")
+        return usage(f"{path} looks like a zone file: its origin is missing; zonewright check {path} ORIGIN")
     else:
         report = check.check_corefile(path, now, options.port)
     if options.json:
         fields = ("file", "line", "column", "severity", "message", "rule")
         remarks = [{name: getattr(remark, name) for name in fields} for remark in report.remarks]
-        _print_json({"errors": report.errors, "zones": report.zones, "findings": remarks})
+        print_json({"errors": report.errors, "zones": report.zones, "findings": remarks})
     else:
         for remark in report.remarks:
             print(remark)
@@ -105,7 +106,7 @@ def _check(options: Options) -> int:
 # -------------------------------------------------------------------- facts
 
 
-def _ask(options: Options, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+def ask(options: Options, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
     """The facts, from the server that runs on the state, or from the state itself. Raises ControlError."""
     from authserver.control import NotRunningError, call
     from authserver.state import default_directory
@@ -118,9 +119,9 @@ def _ask(options: Options, command: str, arguments: Mapping[str, Any] | None = N
 
 
 def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any:
+    from authserver import rolling, stores
     from authserver.control import ControlError
     from authserver.errors import StateError
-    from authserver import rolling, stores
     from authserver.facts import StoredFacts, import_offline
     from authserver.state import State
     from keys.errors import KeysError
@@ -128,13 +129,13 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
     now = int(time.time())
     try:
         if command in rolling.DEEDS:
-            with State.open(directory, _passphrase(None)) as state:
+            with State.open(directory, passphrase_of(None)) as state:
                 return rolling.carry_out(command, state, arguments, now)
         if command == "key.import":
-            with State.open(directory, _passphrase(None)) as state:
+            with State.open(directory, passphrase_of(None)) as state:
                 return import_offline(state, str(arguments["zone"]), arguments["files"], now)
         if command in stores.DEEDS:
-            with State.open(directory, _passphrase(None)) as state:
+            with State.open(directory, passphrase_of(None)) as state:
                 return stores.carry_out(command, state, arguments, now)
         with State.open_readonly(directory) as state:
             return StoredFacts(state, now).answer(command, arguments)
@@ -142,7 +143,7 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
         raise ControlError(str(error)) from error
 
 
-def _facts(command: str, show: Callable[[Any], None]) -> Callable[[Options], int]:
+def facts_command(command: str, show: Callable[[Any], None]) -> Callable[[Options], int]:
     """A command that asks for facts and shows them."""
 
     def run(options: Options) -> int:
@@ -152,11 +153,11 @@ def _facts(command: str, show: Callable[[Any], None]) -> Callable[[Options], int
         if "files" in arguments:
             arguments["files"] = [str(Path(file).absolute()) for file in arguments["files"]]
         try:
-            facts = _ask(options, command, arguments)
+            facts = ask(options, command, arguments)
         except ControlError as error:
-            return _failed(str(error))
+            return failed(str(error))
         if options.json:
-            _print_json(facts)
+            print_json(facts)
         else:
             show(facts)
         return GOOD
@@ -164,172 +165,13 @@ def _facts(command: str, show: Callable[[Any], None]) -> Callable[[Options], int
     return run
 
 
-# -------------------------------------------------------------------- stores of keys
-
-
-def _with_secret(options: Options, command: str, arguments: Mapping[str, Any]) -> Any:
-    """As `_ask`, with the passphrase of a file. Raises ControlError."""
-    from base64 import b64encode
-
-    from authserver.control import ControlError
-
-    try:
-        passphrase = _passphrase(options.passphrase_file) or b""
-    except OSError as error:
-        raise ControlError(f"{options.passphrase_file}: {error.strerror or error}") from error
-    return _ask(options, command, {**arguments, "passphrase": b64encode(passphrase).decode()})
-
-
-def _write_private(path: Path, octets: bytes) -> None:
-    """Write a file that nobody else may read and that is not there yet. Raises ControlError."""
-    from authserver.control import ControlError
-
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor)
-            file.write(octets)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        raise ControlError(f"{path}: {error.strerror or error}") from error
-
-
-def _reporting(command: Callable[[Options], int]) -> Callable[[Options], int]:
-    """A command whose ControlError is said, line by line."""
-
-    def run(options: Options) -> int:
-        from authserver.control import ControlError
-
-        try:
-            return command(options)
-        except ControlError as error:
-            return _failed(str(error))
-
-    return run
-
-
-def _export(options: Options) -> int:
-    arguments = {"zone": options.zone, "view": options.view, "tag": options.tag, "trash": options.trash}
-    files = _ask(options, "key.export", arguments)
-    written = []
-    for one in files:
-        for suffix in ("key", "private"):
-            path = options.directory / f"{one['stem']}.{suffix}"
-            _write_private(path, one[suffix].encode())
-            written.append(str(path))
-    if options.json:
-        _print_json(written)
-    else:
-        print(*written, sep="\n")
-    return GOOD
-
-
-def _purge(options: Options) -> int:
-    if (options.zone is None) != options.all:
-        return _usage("key purge ZONE wipes what is in the trash of a zone, key purge --all the whole trash")
-    done = _ask(options, "key.purge", {"zone": options.zone, "view": options.view})
-    if options.json:
-        _print_json(done)
-    else:
-        _show_trash(done["wiped"])
-        for one in done["kept"]:
-            print(f"zonewright: {one['zone']} key {one['tag']} is kept: {one['problem']}", file=sys.stderr)
-    return FAILED if done["kept"] else GOOD
-
-
-def _change_passphrase(options: Options) -> int:
-    done = _with_secret(options, "key.passphrase", {})
-    if options.json:
-        _print_json(done)
-    else:
-        print(f"{done['keys']} keys are sealed anew; the next start needs this passphrase")
-    return GOOD
-
-
-def _backup(options: Options) -> int:
-    from base64 import b64decode
-
-    if options.verify:
-        return _verify_backup(options)
-    done = _with_secret(options, "key.backup", {"zone": options.zone})
-    _write_private(options.file, b64decode(done.pop("backup")))
-    if options.json:
-        _print_json(done)
-    else:
-        print(f"{options.file}: {done['zones']} zones, {done['keys']} keys")
-    return GOOD
-
-
-def _verify_backup(options: Options) -> int:
-    from authserver.state import default_directory
-
-    if (options.state or default_directory(os.geteuid())).exists():
-        done = _with_laid_down(options, "key.verify-backup", {"zone": options.zone})
-    else:
-        done = _verify_alone(options)
-    if options.json:
-        _print_json(done)
-    else:
-        print(f"{options.file}: made {_time(done['made_at'])}, {done['zones']} zones, {done['keys']} keys, all whole")
-        print(*done["differences"], sep="\n", end="\n" if done["differences"] else "")
-    return GOOD
-
-
-def _verify_alone(options: Options) -> Any:
-    """What a backup holds, where there is no state to compare it with. Raises ControlError."""
-    from authserver import backup
-    from authserver.control import ControlError
-    from keys.errors import KeysError
-
-    try:
-        taken = backup.from_octets(options.file.read_bytes(), _passphrase(options.passphrase_file) or b"")
-        keys = backup.prove(taken)
-    except (KeysError, OSError) as error:
-        raise ControlError(str(error)) from error
-    return {"made_at": taken.made_at, "zones": len(taken.zones), "keys": keys, "differences": []}
-
-
-def _restore(options: Options) -> int:
-    done = _with_laid_down(options, "key.restore", {"zone": options.zone, "force": options.force})
-    if options.json:
-        _print_json(done)
-        return GOOD
-    print(*done["differences"], sep="\n", end="\n" if done["differences"] else "")
-    for one in done["restored"]:
-        print(f"{one['zone']}: restored as of {_time(done['made_at'])}")
-    print(f"{len(done['restored'])} zones restored, {done['same']} were the same")
-    return GOOD
-
-
-def _with_laid_down(options: Options, command: str, arguments: Mapping[str, Any]) -> Any:
-    """Ask about the file of a backup, which whoever answers finds in the state directory. Raises ControlError."""
-    import secrets
-
-    from authserver.control import ControlError
-    from authserver.state import default_directory
-    from authserver.stores import lay_down
-
-    state = options.state or default_directory(os.geteuid())
-    try:
-        octets = options.file.read_bytes()
-        if not state.exists():
-            state.mkdir(mode=0o700, parents=True)
-        path = lay_down(state, octets, secrets.token_hex(8))
-    except OSError as error:
-        raise ControlError(f"{error.filename or options.file}: {error.strerror or error}") from error
-    try:
-        return _with_secret(options, command, {**arguments, "file": path.name})
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _dump(options: Options) -> int:
     from authserver.control import ControlError
 
     try:
-        facts = _ask(options, "zone.dump", {"zone": options.zone, "view": options.view, "signed": options.signed})
+        facts = ask(options, "zone.dump", {"zone": options.zone, "view": options.view, "signed": options.signed})
     except ControlError as error:
-        return _failed(str(error))
+        return failed(str(error))
     if "text" in facts:
         sys.stdout.write(facts["text"])
         return GOOD
@@ -340,7 +182,7 @@ def _dump(options: Options) -> int:
             while octets := file.read(1 << 20):
                 sys.stdout.buffer.write(octets)
     except OSError as error:
-        return _failed(f"{path}: {error.strerror or error}")
+        return failed(f"{path}: {error.strerror or error}")
     sys.stdout.flush()
     return GOOD
 
@@ -371,7 +213,7 @@ def _list_policies(options: Options, policies: Mapping[str, Any]) -> int:
     from keys.policywords import to_words
 
     if options.json:
-        _print_json([{"policy": name, **to_words(policy)} for name, policy in policies.items()])
+        print_json([{"policy": name, **to_words(policy)} for name, policy in policies.items()])
         return GOOD
     for name, policy in policies.items():
         keys = ", ".join(_key_of_policy(key) for key in to_words(policy).get("keys", ())) or "no keys"
@@ -391,10 +233,10 @@ def _show_policy(options: Options, policies: Mapping[str, Any]) -> int:
 
     if options.name not in policies:
         known = ", ".join(policies)
-        return _failed(f"policy '{options.name}' is unknown{nearest(options.name, policies)}; there are {known}")
+        return failed(f"policy '{options.name}' is unknown{nearest(options.name, policies)}; there are {known}")
     words = to_words(policies[options.name])
     if options.json:
-        _print_json({"policy": options.name, **words})
+        print_json({"policy": options.name, **words})
     else:
         yaml.safe_dump({"policies": {options.name: words}}, sys.stdout, sort_keys=False)
     return GOOD
@@ -418,13 +260,13 @@ def _show_zone(zone: Mapping[str, Any]) -> None:
     for name, value in zone.items():
         if name in {"held", "findings", "history"}:
             continue
-        shown = _time(value) if name.endswith("_at") or name == "earliest_expiration" else _or_dash(value)
+        shown = time_text(value) if name.endswith("_at") or name == "earliest_expiration" else _or_dash(value)
         print(f"{name.replace('_', ' ')}: {shown}")
     for found in zone.get("findings", zone["held"]):
         print(f"finding: {found}")
     for one in zone.get("history", ()):
-        sealed = f", sealed {_time(one['sealed_at'])}" if one["sealed_at"] else ", not sealed"
-        print(f"published: serial {one['serial']} at {_time(one['published_at'])}{sealed}")
+        sealed = f", sealed {time_text(one['sealed_at'])}" if one["sealed_at"] else ", not sealed"
+        print(f"published: serial {one['serial']} at {time_text(one['published_at'])}{sealed}")
 
 
 def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
@@ -436,24 +278,24 @@ def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
 def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}")
-        print(f"; made {_time(key['created_at'])}, at work since {_time(key['active_at'])}")
+        print(f"; made {time_text(key['created_at'])}, at work since {time_text(key['active_at'])}")
         for kind, now in key["states"].items():
-            print(f"; {kind}: {now['state']} since {_time(now['since'])}")
+            print(f"; {kind}: {now['state']} since {time_text(now['since'])}")
         print(key["dnskey"])
 
 
 def _show_why(why: Mapping[str, Any]) -> None:
-    print(f"{why['zone']}: policy {why['policy']}, looked at again {_time(why['next_look_at'])}")
+    print(f"{why['zone']}: policy {why['policy']}, looked at again {time_text(why['next_look_at'])}")
     for wait in why["waits"]:
         what = f"{wait['record']} is {wait['state']}, to be {wait['to']}" if wait["record"] else "stays"
-        until = f", {_time(wait['until'])}" if wait["until"] else ""
+        until = f", {time_text(wait['until'])}" if wait["until"] else ""
         print(f"{wait['role']} {wait['tag']}: {what}: {wait['reason']}{until}")
         for rule in wait["rules"]:
             print(f"\t{rule}")
     parent = why.get("parent")
     if parent:
         believed = "validated" if parent["validated"] else "not validated"
-        print(f"parent {parent['parent']}: looked at {_time(parent['looked_at'])}, {believed}")
+        print(f"parent {parent['parent']}: looked at {time_text(parent['looked_at'])}, {believed}")
         print("\tits DS:", "; ".join(parent["ds"]) or "none")
         for trouble in parent["trouble"]:
             print(f"\t{trouble}")
@@ -463,8 +305,8 @@ def _show_why(why: Mapping[str, Any]) -> None:
 def _show_plan(plan: Mapping[str, Any]) -> None:
     for event in plan["events"]:
         key = event["tag"] if event["tag"] is not None else f"(number {event['number']})"
-        print(f"{_time(event['at'])}\t{event['role']} {key}\t{event['what']}\t{event['reason']}")
-    print(f"; until {_time(plan['until'])}, policy {plan['policy']}; {plan['assumed']}")
+        print(f"{time_text(event['at'])}\t{event['role']} {key}\t{event['what']}\t{event['reason']}")
+    print(f"; until {time_text(plan['until'])}, policy {plan['policy']}; {plan['assumed']}")
 
 
 def _show_picture(picture: Mapping[str, Any]) -> None:
@@ -477,17 +319,11 @@ def _show_deed(keys: Sequence[Mapping[str, Any]]) -> None:
         print(f"{key['zone']}\t{key['tag']}\t{key['role']}\tto be {key['goal']}\t{states}")
 
 
-def _show_trash(keys: Sequence[Mapping[str, Any]]) -> None:
-    for key in keys:
-        moment = f"deleted {_time(key['deleted_at'])}, wiped from {_time(key['wiped_at'])}"
-        print(f"{key['zone']}\t{key['tag']}\talgorithm {key['algorithm']}\t{moment}\t{key['reason']}")
-
-
 def _show_ds(records: Sequence[Mapping[str, Any]]) -> None:
     for record in records:
         print(record["ds"])
     for moment in dict.fromkeys(record["not_before"] for record in records):
-        print(f"; not before {_time(moment)}" if moment else "; not before it has been served for some time")
+        print(f"; not before {time_text(moment)}" if moment else "; not before it has been served for some time")
 
 
 def _show_status(status: Mapping[str, Any]) -> None:
@@ -500,10 +336,11 @@ def _show_status(status: Mapping[str, Any]) -> None:
         for found in source["findings"]:
             print(f"\t{found}")
     for due in status["due"]:
-        print(f"due {_time(due['due_at'])}: {due['name']}")
+        print(f"due {time_text(due['due_at'])}: {due['name']}")
 
 
-def _time(moment: int | None) -> str:
+def time_text(moment: int | None) -> str:
+    """A point in time for people, in UTC."""
     return "-" if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -511,17 +348,20 @@ def _or_dash(value: object) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def _print_json(facts: Any) -> None:
+def print_json(facts: Any) -> None:
+    """Facts as JSON."""
     json.dump(facts, sys.stdout, indent=2)
     print()
 
 
-def _failed(message: str) -> int:
+def failed(message: str) -> int:
+    """Say what failed; the exit status."""
     print(f"zonewright: {message}", file=sys.stderr)
     return FAILED
 
 
-def _usage(message: str) -> int:
+def usage(message: str) -> int:
+    """Say how it is meant; the exit status."""
     print(f"zonewright: {message}", file=sys.stderr)
     return USAGE
 
@@ -570,7 +410,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_key(commands)
     _add_policy(commands)
     status = commands.add_parser("status", help="what a running server does, its sources, and what is due")
-    _finish(status, _facts("status", _show_status))
+    finish(status, facts_command("status", _show_status))
     return parser
 
 
@@ -614,45 +454,47 @@ def _add_check(commands: Any) -> None:
 def _add_zone(commands: Any) -> None:
     zone = commands.add_parser("zone", help="list, show, dump, reload, freeze and thaw zones")
     inner = zone.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _finish(
+    finish(
         inner.add_parser("list", help="all zones: status, serial, what is held and why"),
-        _facts("zone.list", _show_zones),
+        facts_command("zone.list", _show_zones),
     )
     show = inner.add_parser("show", help="everything about one zone")
-    _add_zone_argument(show)
-    _finish(show, _facts("zone.show", _show_zone))
+    add_zone_argument(show)
+    finish(show, facts_command("zone.show", _show_zone))
     dump = inner.add_parser("dump", help="the zone as a master file")
-    _add_zone_argument(dump)
+    add_zone_argument(dump)
     dump.add_argument("--signed", action="store_true", help="with all NSEC and RRSIG records, as a secondary gets it")
-    _finish(dump, _dump)
+    finish(dump, _dump)
     reload = inner.add_parser("reload", help="look at a zone's source now, or at all sources")
-    _add_zone_argument(reload, optional=True)
-    _finish(reload, _facts("zone.reload", _show_zones))
+    add_zone_argument(reload, optional=True)
+    finish(reload, facts_command("zone.reload", _show_zones))
     for name, text in (("freeze", "take nothing from its source"), ("thaw", "take from its source again")):
         one = inner.add_parser(name, help=text)
-        _add_zone_argument(one)
-        _finish(one, _facts(f"zone.{name}", lambda facts: _show_zones([facts])))
+        add_zone_argument(one)
+        finish(one, facts_command(f"zone.{name}", lambda facts: _show_zones([facts])))
 
 
 def _add_key(commands: Any) -> None:
+    from authserver import keycommands
+
     key = commands.add_parser("key", help="list and show keys, tell the parent's DS, import keys")
     inner = key.add_subparsers(title="commands", metavar="COMMAND", required=True)
     listing = inner.add_parser("list", help="the keys of one zone, or of all")
-    _add_zone_argument(listing, optional=True)
-    _finish(listing, _facts("key.list", _show_keys))
+    add_zone_argument(listing, optional=True)
+    finish(listing, facts_command("key.list", _show_keys))
     show = inner.add_parser("show", help="the keys of a zone with their states and DNSKEY records")
-    _add_zone_argument(show)
-    _finish(show, _facts("key.list", _show_keys_whole))
+    add_zone_argument(show)
+    finish(show, facts_command("key.list", _show_keys_whole))
     ds = inner.add_parser("ds", help="the DS records the parent has to publish, and from when")
-    _add_zone_argument(ds)
-    _finish(ds, _facts("key.ds", _show_ds))
+    add_zone_argument(ds)
+    finish(ds, facts_command("key.ds", _show_ds))
     taken = inner.add_parser("import", help="take over keys of BIND's K*.key and K*.private files")
-    _add_zone_argument(taken)
+    add_zone_argument(taken)
     taken.add_argument(
         "files", nargs="+", metavar="FILE", help="K*.key or K*.private; the other one is found beside it"
     )
-    _finish(taken, _facts("key.import", _show_keys))
-    _add_key_stores(inner)
+    finish(taken, facts_command("key.import", _show_keys))
+    keycommands.add(inner)
     _add_rolling(inner)
 
 
@@ -679,8 +521,8 @@ def _add_rolling(inner: Any) -> None:
         (confirm, "key.confirm", _show_deed),
     )
     for parser, command, show in commands:
-        _add_zone_argument(parser)
-        _finish(parser, _facts(command, show))
+        add_zone_argument(parser)
+        finish(parser, facts_command(command, show))
 
 
 _LENGTHS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
@@ -706,35 +548,8 @@ def _add_policy(commands: Any) -> None:
         parser.set_defaults(run=_policies(run))
 
 
-def _add_key_stores(inner: Any) -> None:
-    export = inner.add_parser("export", help="write BIND's K*.key and K*.private files of a zone's keys")
-    _add_zone_argument(export)
-    export.add_argument("--directory", type=Path, default=Path(), help="where to (the current directory)")
-    export.add_argument("--tag", type=int, help="only the key of this tag")
-    export.add_argument("--trash", action="store_true", help="of deleted keys, while they are in the trash")
-    _finish(export, _reporting(_export))
-    trash = inner.add_parser("trash", help="deleted keys that are not wiped yet")
-    _add_zone_argument(trash, optional=True)
-    _finish(trash, _facts("key.trash", _show_trash))
-    purge = inner.add_parser("purge", help="wipe deleted keys now, for good")
-    _add_zone_argument(purge, optional=True)
-    purge.add_argument("--all", action="store_true", help="those of all zones")
-    _finish(purge, _reporting(_purge))
-    passphrase = inner.add_parser("passphrase", help="seal the private keys under another passphrase")
-    passphrase.add_argument("passphrase_file", type=Path, metavar="FILE", help="has the new passphrase")
-    _finish(passphrase, _reporting(_change_passphrase))
-    backup = inner.add_parser("backup", help="write all keys and what their timing rests on into an encrypted file")
-    backup.add_argument("--verify", action="store_true", help="read such a file, and say what it holds")
-    restore = inner.add_parser("restore", help="take keys and states out of a backup")
-    restore.add_argument("--force", action="store_true", help="also where more is known here than the backup says")
-    for one, run in ((backup, _backup), (restore, _restore)):
-        one.add_argument("file", type=Path, metavar="FILE")
-        one.add_argument("--passphrase-file", type=Path, required=True, help="has the passphrase of the backup")
-        one.add_argument("--zone", help="only this zone")
-        _finish(one, _reporting(run))
-
-
-def _add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+def add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """The zone that a command is about."""
     if optional:
         parser.add_argument("zone", nargs="?", metavar="ZONE")
     else:
@@ -742,7 +557,8 @@ def _add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = Fals
     parser.add_argument("--view", default="", help=argparse.SUPPRESS)
 
 
-def _finish(parser: argparse.ArgumentParser, run: Callable[[Options], int]) -> None:
+def finish(parser: argparse.ArgumentParser, run: Callable[[Options], int]) -> None:
+    """What all commands that tell facts have."""
     parser.add_argument(
         "--state", type=Path, help="the state directory (/var/lib/zonewright, or ./state when not root)"
     )
