@@ -24,7 +24,7 @@ from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, keyfiles, store, trash
-from keys.errors import KeysError, KeySetError
+from keys.errors import KeysError, KeySetError, StoreError
 from keys.policy import DEFAULT, INSECURE, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState, Sighting
@@ -341,6 +341,10 @@ class Publisher:
             return self._held_by_clock(work, findings, now)
         try:
             return self._version(tx, work, base, findings, now)
+        except StoreError as error:
+            # A token where a key is to be made is away, and may be back any time.
+            zone.findings = (*findings, finding(zone.file or str(zone.key), SIGNER_AWAY, str(error)))
+            return Outcome(zone, findings=zone.findings, retry=work)
         except (EngineError, KeysError, ValueError) as error:
             if not isinstance(error, KeySetError):  # which is an operator's matter, and the finding says all of it
                 log.exception("%s: held", zone.key)

@@ -175,6 +175,28 @@ def test_while_the_token_is_away_the_last_good_version_serves_and_a_finding_says
     World(tmp_path / "state", replace(DEFAULT, keys=HSM["one key in the token"]), {"hsm": token}).run(story)
 
 
+def test_a_zone_whose_key_can_t_be_made_waits_for_the_token(
+    softhsm: SoftHSM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authserver.pipeline.RETRY_S", 1)
+
+    async def story(world: World) -> None:
+        softhsm.unplug()
+        world.pipeline.submit([Work(world.zone, content())])
+        await world.until(lambda: world.zone.is_held)
+        assert [found.rule for found in world.zone.findings] == [SIGNER_AWAY]
+        softhsm.plug_in()
+
+        def is_sealed() -> bool:
+            world.clock.stop_at(world.clock.now() + 1)
+            return world.zone.sealed is not None
+
+        await world.until(is_sealed)
+        assert not world.zone.is_held
+
+    World(tmp_path / "state", replace(DEFAULT, keys=HSM["one key in the token"]), {"hsm": softhsm.token()}).run(story)
+
+
 def test_the_token_is_not_needed_to_serve_again(softhsm: SoftHSM, tmp_path: Path) -> None:
     world = World(tmp_path / "state", replace(DEFAULT, keys=HSM["one key in the token"]), {"hsm": softhsm.token()})
 

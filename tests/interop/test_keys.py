@@ -40,6 +40,16 @@ def keygen(directory: Path, algorithm: str) -> list[Path]:
     return sorted(directory.glob("K*.key"))
 
 
+def judge_dump(server: Zonewright, directory: Path) -> None:
+    """What transfers show is right to BIND and to ldns."""
+    server.wait_served(ORIGIN)
+    server.wait_sealed(ORIGIN)
+    dump = directory / "dump.zone"
+    dump.write_text(server.dump(ORIGIN))
+    judge("dnssec-verify", "-q", "-o", ORIGIN, dump)
+    judge("ldns-verify-zone", "-V", "1", dump)
+
+
 @pytest.mark.peer("dnssec-keygen", "dnssec-verify", "ldns-verify-zone", "dnssec-signzone", "delv")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_zone_of_each_algorithm_is_found_right_by_bind_and_ldns_and_its_keys_go_back_to_bind(
@@ -54,12 +64,7 @@ def test_a_zone_of_each_algorithm_is_found_right_by_bind_and_ldns_and_its_keys_g
     done = zonewright("key", "import", ORIGIN, *keys, "--state", directory / "state")
     assert done.returncode == 0, done.stderr
     server = run(Zonewright, directory=directory, corefile=corefile(template, ORIGIN, file))
-    server.wait_served(ORIGIN)
-    server.wait_sealed(ORIGIN)
-    dump = tmp_path / "dump.zone"
-    dump.write_text(server.dump(ORIGIN))
-    judge("dnssec-verify", "-q", "-o", ORIGIN, dump)
-    judge("ldns-verify-zone", "-V", "1", dump)
+    judge_dump(server, tmp_path)
     answer = delv(server, ORIGIN, "SOA", anchors_of(server, ORIGIN), ORIGIN)
     assert "; fully validated" in answer.stdout, answer.stdout + answer.stderr
     back = tmp_path / "back"
@@ -162,12 +167,7 @@ def test_a_zone_whose_keys_are_in_a_token_is_signed_there(
     )
     template = SIGNED.replace("dnssec\n", f"dnssec {{{{\n policies {policies}\n policy own\n }}}}\n")
     server = run(Zonewright, corefile=corefile(template, ORIGIN, zone_file(tmp_path, ORIGIN, 50)))
-    server.wait_served(ORIGIN)
-    server.wait_sealed(ORIGIN)
-    dump = tmp_path / "dump.zone"
-    dump.write_text(server.dump(ORIGIN))
-    judge("dnssec-verify", "-q", "-o", ORIGIN, dump)
-    judge("ldns-verify-zone", "-V", "1", dump)
+    judge_dump(server, tmp_path)
     done = server.control("key", "export", ORIGIN, "--directory", tmp_path)
     assert done.returncode == 0, done.stderr
     texts = [path.read_text() for path in tmp_path.glob("K*.private")]
