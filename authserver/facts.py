@@ -34,7 +34,6 @@ from signer.ttls import served_ttls
 from zones import history
 
 if TYPE_CHECKING:
-
     from authserver.server import Server
 
 DS: Final = 43

@@ -167,6 +167,8 @@ class Draft:
     keys: tuple[Key, ...]
     slow_keys: tuple[Key, ...] = ()
     inception: int = 0
+    begun_at: int = 0
+    """When the first draft of it was made: a serial made of the time is of that time, or no draft were ever done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +411,7 @@ class Publisher:
             last.serial if last else None,
             is_foreign=policy is None and _is_signed(base),
             policy=policy.serial if policy is not None else "auto",
-            now=now,
+            now=zone.draft.begun_at if zone.draft is not None else now,
         )
         prepared = self._prepare(base, keys, policy, serials.when_changed, now)
         if work.content is not None or prepared.is_held:
@@ -436,7 +438,8 @@ class Publisher:
         if signed.slow_missing:
             again = Work(zone, work.content, resign=resign)
             inception = prepared.plan.inception if prepared.plan is not None else now
-            zone.draft = Draft(again, signed, tuple(keys), slow_keys, inception)
+            begun_at = zone.draft.begun_at if zone.draft is not None else now
+            zone.draft = Draft(again, signed, tuple(keys), slow_keys, inception, begun_at)
             return Outcome(zone, draft=zone.draft)
         if (verdict := before_live(signed)).is_held:
             return self._held(zone, (*findings, *verdict.findings))
@@ -640,7 +643,8 @@ class Publisher:
         zone.source = without_ours(version, keys)
         if signed.slow_missing:
             # Nobody can be answered without the signatures of slow keys; those that are there need not be made again.
-            zone.draft = Draft(Work(zone, resign=True), signed, tuple(keys), inception=plan.inception if plan else at)
+            since = plan.inception if plan is not None else at
+            zone.draft = Draft(Work(zone, resign=True), signed, tuple(keys), inception=since, begun_at=now)
             return Work(zone, resign=True)
         if (verdict := before_live(signed)).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
