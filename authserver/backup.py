@@ -34,7 +34,8 @@ OF_ZONE: Final = {
 }
 """Tables that belong to a zone by its number: the column that counts rows, and which rows."""
 OF_KEY: Final = {"key_private": "", "key_states": "", "key_history": "number"}
-BY_NAME: Final = ("keys", "key_trash", "zone_policy")
+REPLACED: Final = ("zone_policy", "key_files")
+BY_NAME: Final = ("keys", "key_trash", *REPLACED)
 PARTS: Final = frozenset({"zone", *OF_ZONE, *OF_KEY, *BY_NAME})
 LEFT_OUT: Final = frozenset({"state", "key_wrapping", "image", "source", "audit", "sqlite_sequence"})
 """What is of this machine alone: where files lie, how keys are sealed, what was done by whom."""
@@ -261,12 +262,13 @@ def _put(
     for key_id in kept:
         tx.execute("DELETE FROM keys WHERE id = ?", (key_id,))
         tx.execute("DELETE FROM key_trash WHERE key_id = ?", (key_id,))
-    tx.execute("DELETE FROM zone_policy WHERE origin = ? AND view = ?", (zone.origin, zone.view))
+    for table in REPLACED:
+        tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (zone.origin, zone.view))  # noqa: S608 (above)
     sealed = {
         table: [{**row, "octets": vault.seal(row["key_id"], row["octets"])} for row in zone.rows(table)]
         for table in ("key_private", "key_trash")
     }
-    plain = {table: zone.rows(table) for table in ("keys", "key_states", "zone_policy")}
+    plain = {table: zone.rows(table) for table in ("keys", "key_states", *REPLACED)}
     for table, rows in (plain | sealed).items():
         for row in rows:
             _insert(tx, table, row, "OR IGNORE" if table == "key_trash" else "")
