@@ -437,10 +437,9 @@ class Publisher:
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
         if signed.slow_missing:
             again = Work(zone, work.content, resign=resign)
-            inception = prepared.plan.inception if prepared.plan is not None else now
-            begun_at = zone.draft.begun_at if zone.draft is not None else now
-            zone.draft = Draft(again, signed, tuple(keys), slow_keys, inception, begun_at)
-            return Outcome(zone, draft=zone.draft)
+            return _drafted(
+                again, Draft(again, signed, tuple(keys), slow_keys, _latest_inception(prepared.plan, None) or now, now)
+            )
         if (verdict := before_live(signed)).is_held:
             return self._held(zone, (*findings, *verdict.findings))
         content = work.content
@@ -680,6 +679,13 @@ class Publisher:
         zone.live = live
         zone.slot.publish(live.signed)
         log.warning("%s: serial %d is served again, with signatures that are not stored", zone.key, live.serial)
+
+
+def _drafted(work: Work, draft: Draft) -> Outcome:
+    """The version waits for slow keys; one that did before has begun then."""
+    before = work.zone.draft
+    work.zone.draft = draft if before is None else replace(draft, begun_at=before.begun_at)
+    return Outcome(work.zone, draft=work.zone.draft)
 
 
 def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:
