@@ -24,6 +24,7 @@ from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, store
+from keys.ds import ds_rdata
 from keys.errors import KeysError
 from keys.policy import INSECURE, Policy
 from keys.rollover import Wait, next_step
@@ -117,7 +118,8 @@ class Zone:
     presigned: Literal["warn", "hold"] = "warn"
     """What becomes of content that brings wrong signatures along."""
     parent_ds: tuple[bytes, ...] = ()
-    """DS rdatas known at the parent; a version whose keys none of them leads to is held."""
+    """DS rdatas known at the parent, beside those of keys that were seen there: one of all has to lead to a key that
+    signs the DNSKEY RRset."""
     failed: Live | None = None
     """What was live and failed before it was sealed: none of its signatures is carried over."""
 
@@ -444,9 +446,9 @@ class Publisher:
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         signed = SignedVersion(prepared.version, prepared.plan, previous.signed if previous is not None else None)
-        if (verdict := before_live(signed, _expected(zone, policy, now))).is_held:
+        if (verdict := before_live(signed, _expected(zone, policy, keys, now))).is_held:
             outcome = self._held(zone, (*findings, *verdict.findings))
-            return replace(outcome, retry=_another_try(work, verdict.findings, is_due=keys_moved))
+            return replace(outcome, retry=_another_try(work, verdict.findings, is_due=own.is_moved))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
         identity = _identity(content.identity if content is not None else zone.identity, findings)
@@ -625,7 +627,7 @@ class Publisher:
             zone.file = last.provenance.file
         if policy is None:
             zone.source = _without_ours(version, keys)
-        if (verdict := before_live(signed, replace(_expected(zone, policy, at), horizon=0))).is_held:
+        if (verdict := before_live(signed, replace(_expected(zone, policy, keys, at), horizon=0))).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
         live = Live(
@@ -668,9 +670,13 @@ def _another_try(work: Work, findings: Sequence[Finding], *, is_due: bool) -> Wo
     return Work(work.zone, resign=True) if work.content is None or work.resign or is_due else None
 
 
-def _expected(zone: Zone, policy: Policy | None, now: int) -> Expected:
+def _expected(zone: Zone, policy: Policy | None, keys: Iterable[Key], now: int) -> Expected:
     """Nothing is carried over that has less than `refresh` to live, and nothing made either."""
-    return Expected(now, horizon=policy.refresh if policy is not None else 0, parent_ds=zone.parent_ds)
+    if policy is None:
+        return Expected(now)
+    seen = [ds_rdata(key) for key in keys if key.sighting is not None and key.sighting.is_present]
+    is_liberal = policy.algorithm_roll == "liberal"
+    return Expected(now, horizon=policy.refresh, parent_ds=(*zone.parent_ds, *seen), is_liberal=is_liberal)
 
 
 def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:
