@@ -446,6 +446,11 @@ fn verify_signature(
     Ok(verify::signature(&key, &wire(owner)?, rtype, ttl, &rdatas, rrsig))
 }
 
+/// A time as RRSIG has it (RFC 4034 section 3.1.5).
+fn serial_time(now: i64) -> u32 {
+    u32::try_from(now.rem_euclid(1 << 32)).unwrap_or(0)
+}
+
 #[pyclass(frozen, module = "engine._native")]
 struct Denial(denial::Choice);
 
@@ -551,8 +556,31 @@ impl SignedVersion {
         self.0.verified()
     }
 
-    fn check(&self, py: Python<'_>) -> Vec<Diagnostic> {
-        diagnostics(&py.detach(|| verify::check(&self.0)))
+    #[pyo3(signature = (now, *, horizon = 0, parent_ds = Vec::new(), foreign = Vec::new(), is_liberal = false))]
+    fn check(
+        &self,
+        py: Python<'_>,
+        now: i64,
+        horizon: u32,
+        parent_ds: Vec<Vec<u8>>,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> Vec<Diagnostic> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds, foreign, is_liberal };
+        diagnostics(&py.detach(|| verify::check(&self.0, &expected)))
+    }
+
+    #[pyo3(signature = (now, *, horizon = 0, foreign = Vec::new(), is_liberal = false))]
+    fn check_signatures(
+        &self,
+        py: Python<'_>,
+        now: i64,
+        horizon: u32,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> Vec<Diagnostic> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign, is_liberal };
+        diagnostics(&py.detach(|| verify::check_signatures(&self.0, &expected)))
     }
 
     fn check_presigned(&self, py: Python<'_>, now: i64) -> Vec<Diagnostic> {
@@ -563,8 +591,18 @@ impl SignedVersion {
         py.detach(|| self.0.make(Duration::from_micros(budget_us)))
     }
 
-    fn verify(&self, py: Python<'_>, budget_us: u64) -> PyResult<bool> {
-        py.detach(|| self.0.verify(Duration::from_micros(budget_us))).map_err(SignatureError::new_err)
+    #[pyo3(signature = (budget_us, now, *, horizon = 0, foreign = Vec::new(), is_liberal = false))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        budget_us: u64,
+        now: i64,
+        horizon: u32,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> PyResult<bool> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign, is_liberal };
+        py.detach(|| self.0.verify(Duration::from_micros(budget_us), &expected)).map_err(SignatureError::new_err)
     }
 
     fn seal(&self) -> PyResult<()> {
