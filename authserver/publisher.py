@@ -35,7 +35,7 @@ from signer.denial import denial_for
 from signer.plan import effect_of, signs
 from signer.sources import has_ours, identity_of, with_capped, without_ours
 from signer.ttls import served_ttls, ttls_of
-from signer.verify import before_live, presigned
+from signer.verify import AT_LIVE, NOT_SEALED, Expected, before_live, presigned
 from zones import history
 from zones.check import Finding, finding, from_engine, held
 from zones.serial import Serials
@@ -50,7 +50,7 @@ CLOCK_BEHIND: Final = "clock-behind-state"
 STILL_SIGNED: Final = "still-signed"
 NOT_RAISED: Final = "serial-not-raised"
 OTHER_KEYS: Final = "other-keys-sign"
-OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS)
+OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, NOT_SEALED, *AT_LIVE)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
@@ -88,6 +88,11 @@ class Live:
         """The published serial."""
         return self.signed.serial
 
+    def has_expired(self, now: int) -> bool:
+        """Whether some signature of it ran out."""
+        earliest = self.signed.earliest_expiration
+        return earliest is not None and earliest <= now
+
     def is_ahead(self, now: int) -> bool:
         """Whether a clock that ran ahead signed it, so that it is not valid yet."""
         return self.latest_inception is not None and self.latest_inception > now
@@ -113,6 +118,10 @@ class Zone:
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"
     """What becomes of content that brings wrong signatures along."""
+    parent_ds: tuple[bytes, ...] = ()
+    """DS rdatas known at the parent; a version whose keys none of them leads to is held."""
+    failed: Live | None = None
+    """What was live and failed before it was sealed: none of its signatures is carried over."""
 
     @property
     def is_held(self) -> bool:
@@ -269,6 +278,20 @@ class Publisher:
             for key in keys:
                 history.mark_removed(tx, *key, now)
 
+    def fall_back(self, zone: Zone, failed: Live, reason: Finding) -> bool:
+        """Serve the sealed version again in place of what failed to be sealed; whether that was live.
+
+        Without a sealed one, or with one that ran out, what failed goes on: most of its signatures are right.
+        """
+        if zone.live is not failed:
+            return False
+        zone.findings = (*zone.findings, reason)
+        zone.failed = failed
+        if zone.sealed is not None and not zone.sealed.has_expired(self.clock.now()):
+            zone.live = zone.sealed
+            zone.slot.publish(zone.sealed.signed)
+        return True
+
     def tidy(self) -> None:
         """Forget zones that were removed long ago, and delete packs that nothing names any more."""
         now = self.clock.now()
@@ -289,7 +312,7 @@ class Publisher:
     def _published(self, one: _Ready) -> Outcome:
         zone = one.work.zone
         self._open.pop(zone.key, None)
-        zone.live = one.live
+        zone.live, zone.failed = one.live, None
         zone.identity = one.identity
         zone.findings = one.findings
         if one.work.content is not None:
@@ -400,10 +423,12 @@ class Publisher:
                 return self._unchanged(tx, work, last, findings, wait_until, now)
             if serials.when_same != serials.when_changed:
                 prepared = self._prepare(base, keys, policy, serials.when_same, now)
-        previous = zone.live if not is_ahead else None  # nothing of a clock that ran ahead is carried over
+        # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
+        previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         signed = SignedVersion(prepared.version, prepared.plan, previous.signed if previous is not None else None)
-        if (verdict := before_live(signed)).is_held:
-            return self._held(zone, (*findings, *verdict.findings))
+        if (verdict := before_live(signed, _expected(zone, policy, now))).is_held:
+            outcome = self._held(zone, (*findings, *verdict.findings))
+            return replace(outcome, retry=_another_try(work, verdict.findings, is_due=keys_moved))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
         identity = identity_of(content.identity if content is not None else zone.identity, findings)
@@ -600,7 +625,7 @@ class Publisher:
             zone.file = last.provenance.file
         # The source did not say these; whatever keys sign it next, they are none of a stranger's.
         zone.source = without_ours(version, keys)
-        if (verdict := before_live(signed)).is_held:
+        if (verdict := before_live(signed, replace(_expected(zone, policy, at), horizon=0))).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
         live = Live(
@@ -634,6 +659,18 @@ class Publisher:
         zone.live = live
         zone.slot.publish(live.signed)
         log.warning("%s: serial %d is served again, with signatures that are not stored", zone.key, live.serial)
+
+
+def _another_try(work: Work, findings: Sequence[Finding], *, is_due: bool) -> Work | None:
+    """Other signatures may be right, and a parent changes; a chain comes out the same until the content is another."""
+    if any(one.rule.startswith(("signature-", "ds-")) for one in findings):
+        return replace(work, resign=work.resign or is_due)
+    return Work(work.zone, resign=True) if work.content is None or work.resign or is_due else None
+
+
+def _expected(zone: Zone, policy: Policy | None, now: int) -> Expected:
+    """Nothing is carried over that has less than `refresh` to live, and nothing made either."""
+    return Expected(now, horizon=policy.refresh if policy is not None else 0, parent_ds=zone.parent_ds)
 
 
 def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:

@@ -19,8 +19,10 @@ from typing import Final
 
 from authserver.publisher import Live, Zone, ZoneKey, mark_served
 from authserver.state import State
-from engine import Clock, EngineError
+from engine import Clock
+from signer.verify import Expected, before_sealed
 from zones import history
+from zones.check import Finding
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Sealer:
         state: State,
         clock: Clock,
         on_sealed: Callable[[Sequence[Job]], None],
-        on_failed: Callable[[Job], None],
+        on_failed: Callable[[Job, Finding], None],
     ) -> None:
         self._state = state
         self._clock = clock
@@ -104,15 +106,12 @@ class Sealer:
     def _slice(self, job: Job) -> None:
         if self._is_stopping:
             return
-        signed = job.live.signed
-        try:
-            is_done = signed.make(SLICE_US) and signed.verify(SLICE_US)
-        except EngineError:
-            log.exception("%s: serial %d can't be sealed", job.zone.key, job.live.serial)
-            self._forget(job)
-            self._on_failed(job)
+        verdict = before_sealed(job.live.signed, SLICE_US, _expected(job, self._clock.now()))
+        if verdict.is_held:
+            if self._forget(job):
+                self._on_failed(job, verdict.findings[0])
             return
-        if is_done and self._forget(job):
+        if verdict.is_complete and self._forget(job):
             if not self._ready:
                 self._ready_since = time.monotonic()
             self._ready[job.zone.key] = job
@@ -162,3 +161,9 @@ class Sealer:
                 return [replace(job, next_step_at=mark_served(tx, job.zone.key, job.live, now)) for job in jobs]
         finally:
             self._state.release_pack(refs)
+
+
+def _expected(job: Job, now: int) -> Expected:
+    """Part of the horizon of going live may be used up by now, and the more the larger the zone is."""
+    policy = job.live.policy
+    return Expected(now, horizon=policy.refresh // 2 if policy is not None else 0)

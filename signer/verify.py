@@ -1,11 +1,73 @@
 """The verification before a version goes live and before it is sealed; a failure is a finding that holds it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 
 from engine import EngineError, SignatureError, SignedVersion, name_to_text
 from zones import check
 from zones.check import Finding, Severity
+
+Verifier = Callable[[int, bytes, bytes, bytes], bool]
+"""`verify(algorithm, dnskey, data, signature)`: whether it is this key's signature over these octets."""
+
+AT_LIVE: Final = (
+    "names-wrong",
+    "denial-order",
+    "denial-gap",
+    "denial-wrong",
+    "denial-extra",
+    "nsec3-wrong",
+    "nsec3-collision",
+    "nsec3-name-too-long",
+    "nsec3param-wrong",
+    "apex-rrset-missing",
+    "soa-twice",
+    "key-malformed",
+    "key-not-published",
+    "algorithm-unsigned",
+    "cds-wrong",
+    "cds-no-key",
+    "cds-no-signer",
+    "ds-no-signer",
+    "signature-missing",
+    "signature-extra",
+    "signature-malformed",
+    "signature-fields",
+    "signature-window",
+    "signature-not-yet-valid",
+    "signature-expired",
+    "signature-expires-soon",
+    "ttl-beyond-signature",
+    "signature-no-key",
+    "signature-wrong",
+)
+"""Rules of the gate before a version goes live."""
+NOT_SEALED: Final = "not-sealed"
+"""The rule of the gate before a version is sealed."""
+
+_BATCH: Final = 256
+_ED448: Final = 16
+_DNSKEY_HEAD: Final = 4
+"""Flags, protocol and algorithm stand before the public key (RFC 4034 section 2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a version is held against, at `now`.
+
+    `horizon` is how many seconds a signature has to live on, or its TTL where that is shorter. `parent_ds` are the DS
+    rdatas known at the parent, of which one at least must lead to a key that signs the DNSKEY RRset; none when nothing
+    is known. `foreign` are DNSKEY rdatas of other providers (RFC 8901), which need not sign here.
+    """
+
+    now: int
+    horizon: int = 0
+    parent_ds: Sequence[bytes] = ()
+    foreign: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +83,17 @@ class Verdict:
         return check.held(self.findings)
 
 
-def before_live(signed: SignedVersion) -> Verdict:
-    """Denial structure, apex RRsets, the first signature of each key; to be asked before every publish."""
-    return Verdict(tuple(check.from_engine(signed.check())))
+def before_live(signed: SignedVersion, expected: Expected) -> Verdict:
+    """Denial structure, apex RRsets, the way from the parent, the first signature of each key; before every publish.
+
+    Of a version that is served as its source has it nothing is asked here; `presigned` looks at that.
+    """
+    if not signed.is_signed:
+        return Verdict()
+    findings = signed.check(
+        expected.now, horizon=expected.horizon, parent_ds=expected.parent_ds, foreign=expected.foreign
+    )
+    return Verdict(tuple(check.from_engine(findings)))
 
 
 def presigned(signed: SignedVersion, policy: Literal["warn", "hold"], now: int) -> tuple[Finding, ...]:
@@ -37,19 +107,42 @@ def presigned(signed: SignedVersion, policy: Literal["warn", "hold"], now: int) 
     return tuple(Finding(file, 0, 0, one.rule, severity, one.message) for one in signed.check_presigned(now))
 
 
-def before_sealed(signed: SignedVersion, budget_us: int) -> Verdict:
+def before_sealed(signed: SignedVersion, budget_us: int, expected: Expected) -> Verdict:
     """Make, then verify signatures for about `budget_us`; call again while it is not complete.
 
     Complete and not held, the signatures may be persisted and the version sealed. Held, it stays open, so that no
     transfer shows a wrong signature.
     """
     try:
-        return Verdict(is_complete=signed.make(budget_us) and signed.verify(budget_us))
-    except SignatureError as error:
-        return Verdict((_held(signed, "signature-wrong", str(error)),))
+        is_complete = signed.make(budget_us) and signed.verify(
+            budget_us, expected.now, horizon=expected.horizon, foreign=expected.foreign
+        )
+        return Verdict(is_complete=is_complete and _is_verified_elsewhere(signed, verify))
     except EngineError as error:
-        return Verdict((_held(signed, "signature-missing", str(error)),))
+        return Verdict((_not_sealed(signed, str(error)),))
 
 
-def _held(signed: SignedVersion, rule: str, message: str) -> Finding:
-    return check.finding(name_to_text(signed.version.origin), rule, f"serial {signed.serial}: {message}")
+def verify(algorithm: int, dnskey: bytes, data: bytes, signature: bytes) -> bool:
+    """Whether it is this key's signature over these octets, for algorithms that the engine lacks: Ed448 (RFC 8080)."""
+    if algorithm != _ED448:
+        return False
+    try:
+        Ed448PublicKey.from_public_bytes(dnskey[_DNSKEY_HEAD:]).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _is_verified_elsewhere(signed: SignedVersion, verifier: Verifier) -> bool:
+    """Verify a batch of what the engine can't; whether none is left. Raises SignatureError."""
+    batch = signed.elsewhere(_BATCH)
+    for _, dnskey, data, signature in batch:
+        if not verifier(dnskey[3], dnskey, data, signature):
+            raise SignatureError(f"a signature of algorithm {dnskey[3]} does not verify")
+    signed.accept([slot for slot, *_ in batch])
+    return len(batch) < _BATCH
+
+
+def _not_sealed(signed: SignedVersion, message: str) -> Finding:
+    reason = f"serial {signed.serial} fails its verification and no secondary gets it: {message}"
+    return check.finding(name_to_text(signed.version.origin), NOT_SEALED, reason)

@@ -17,7 +17,7 @@ use crate::message::rrtype;
 use crate::name;
 use crate::nsec3;
 use crate::rdata;
-use crate::verify;
+use crate::verify::{self, Expected};
 use crate::version::{RRset, Version, is};
 
 /// One signature with its validity.
@@ -39,7 +39,8 @@ pub struct PlanKey {
     pub signs_keys: bool,
     /// Signs everything else.
     pub signs_zone: bool,
-    public: PublicKey,
+    /// What it signs is verified by others, and `accept` told so.
+    pub is_verified_elsewhere: bool,
 }
 
 /// How a version is signed.
@@ -60,19 +61,17 @@ pub struct Plan {
 
 impl Plan {
     /// A plan of keys given as (key, signs keys, signs zone).
-    ///
-    /// # Errors
-    /// A key's public part is unusable.
-    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4], denial: Choice) -> Result<Self, String> {
+    #[must_use]
+    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4], denial: Choice) -> Self {
         let [inception, expiration, jitter, carry_until] = times;
         let keys = keys
             .into_iter()
             .map(|(key, signs_keys, signs_zone)| {
-                let public = PublicKey::from_dnskey(key.dnskey())?;
-                Ok(PlanKey { key, signs_keys, signs_zone, public })
+                let is_verified_elsewhere = PublicKey::from_dnskey(key.dnskey()).is_err();
+                PlanKey { key, signs_keys, signs_zone, is_verified_elsewhere }
             })
-            .collect::<Result<Vec<_>, String>>()?;
-        Ok(Self { keys, inception, expiration, jitter, carry_until, denial })
+            .collect();
+        Self { keys, inception, expiration, jitter, carry_until, denial }
     }
 }
 
@@ -106,6 +105,18 @@ pub struct SignedVersion {
     earliest: AtomicU32,
     sealed: AtomicBool,
     presigned: bool,
+}
+
+/// A signature that others have to verify.
+pub struct Elsewhere {
+    /// Where `accept` finds it.
+    pub slot: (usize, usize),
+    /// Whose it is.
+    pub key: Arc<SigningKey>,
+    /// What it was made over.
+    pub data: Vec<u8>,
+    /// The signature's octets.
+    pub octets: Box<[u8]>,
 }
 
 /// What one unit's octets are made of when it is signed or compared.
@@ -229,7 +240,7 @@ impl SignedVersion {
     }
 
     /// All units to be signed, in order of nodes; each place of the chain right behind its node's RRsets.
-    fn units_of_node(&self, node: usize) -> impl Iterator<Item = Unit> + '_ {
+    pub fn units_of_node(&self, node: usize) -> impl Iterator<Item = Unit> + '_ {
         let flags = self.version.node(node).map_or(is::OCCLUDED, |node| node.flags);
         let place = self.chain_place(node);
         self.version
@@ -410,6 +421,32 @@ impl SignedVersion {
         (plan.inception, plan.expiration.saturating_sub(early))
     }
 
+    /// What a unit covers as it is answered: owner, type, TTL, rdatas.
+    #[must_use]
+    pub fn covered(&self, unit: Unit) -> (Vec<u8>, u16, u32, Vec<Vec<u8>>) {
+        let data = self.data(unit);
+        (data.owner, data.rtype, data.ttl, data.rdatas)
+    }
+
+    /// Each RRSIG rdata of a unit as it is answered, made now where missing, and whether it was verified.
+    pub fn each_answered(&self, unit: Unit, mut each: impl FnMut(Vec<u8>, bool)) {
+        let mut verified = self.slots_of(unit).map(|slot| {
+            let signature = slot.get();
+            signature.is_some_and(|signature| signature.verified.load(Memory::Acquire))
+        });
+        let result: Result<(), std::convert::Infallible> = self.signatures_of(unit, |head, signer, octets| {
+            each([head.as_slice(), signer, octets].concat(), verified.next().unwrap_or(false));
+            Ok(())
+        });
+        let Ok(()) = result;
+    }
+
+    /// The slots of a unit in order of the keys that sign it.
+    fn slots_of(&self, unit: Unit) -> impl Iterator<Item = &Slot> {
+        let signers = self.keys().iter().enumerate().filter(move |(_, key)| self.signs(key, unit));
+        signers.filter_map(move |(number, _)| self.slot(number, unit))
+    }
+
     fn data(&self, unit: Unit) -> UnitData {
         let (rtype, ttl) = self.rtype_and_ttl(unit);
         let rdatas = match unit {
@@ -434,11 +471,32 @@ impl SignedVersion {
         rdata
     }
 
+    /// NSEC rdata of a node as it is answered, in place of what `out` held; false when there is not just one.
+    pub fn nsec_into(&self, node: usize, out: &mut Vec<u8>) -> bool {
+        out.clear();
+        if self.plan.is_none() {
+            let rrset = self.version.rrset_at(node, rrtype::NSEC).filter(|rrset| rrset.count == 1);
+            out.extend(rrset.iter().flat_map(RRset::rdatas).flatten());
+        } else if let Some(place) = self.chain_place(node) {
+            denial::nsec_rdata(&self.version, place, out);
+        }
+        !out.is_empty()
+    }
+
+    /// NSEC3 rdata of a place of a chain that is made here, in place of what `out` held.
+    pub fn nsec3_into(&self, place: usize, out: &mut Vec<u8>) {
+        out.clear();
+        if let Some(chain) = self.denial.hashed() {
+            chain.rdata(&self.version, place, out);
+        }
+    }
+
     // ------------------------------------------------------------------ carrying over
 
     fn carry_over(&self, previous: &Self) {
         let keys = self.keys_carried(previous);
-        if keys.iter().all(Option::is_none) {
+        // A signature is over its signer's name too.
+        if self.signer != previous.signer || keys.iter().all(Option::is_none) {
             return;
         }
         let (mut node, mut old) = (0, 0);
@@ -526,13 +584,15 @@ impl SignedVersion {
         self.made() >= self.total
     }
 
-    /// Verify made signatures for about `budget`; true when all are made and verified.
+    /// Verify made signatures for about `budget`; true when all are made, and verified but for those that `elsewhere` gives.
+    /// What was verified in the version before and carried over is not verified again.
     ///
     /// # Errors
     /// The first signature that is wrong.
-    pub fn verify(&self, budget: Duration) -> Result<bool, String> {
+    pub fn verify(&self, budget: Duration, expected: &Expected) -> Result<bool, String> {
         let deadline = Instant::now() + budget;
-        while self.verified() < self.total && self.made() >= self.total {
+        let keys = verify::Keys::of(self, &expected.foreign);
+        while !self.is_verified_here() && self.made() >= self.total {
             let node = self.verify_cursor.fetch_add(1, Memory::AcqRel);
             if node >= self.version.nodes().len() {
                 self.recount_verified();
@@ -540,13 +600,23 @@ impl SignedVersion {
                 continue;
             }
             for unit in self.units_of_node(node) {
-                self.verify_unit(unit)?;
+                self.verify_unit(unit, &keys, expected)?;
             }
             if Instant::now() >= deadline {
                 break;
             }
         }
-        Ok(self.verified() >= self.total)
+        Ok(self.made() >= self.total && self.is_verified_here())
+    }
+
+    fn is_verified_here(&self) -> bool {
+        self.verified() + self.unverified_elsewhere() >= self.total
+    }
+
+    fn unverified_elsewhere(&self) -> usize {
+        let slots = self.keys().iter().zip(&self.slots).filter(|(key, _)| key.is_verified_elsewhere);
+        let filled = slots.flat_map(|(_, slots)| slots).filter_map(Slot::get);
+        filled.filter(|signature| !signature.verified.load(Memory::Acquire)).count()
     }
 
     /// Count again what is verified: a signature that two versions share may have been verified for the other one.
@@ -556,31 +626,62 @@ impl SignedVersion {
         self.verified.store(verified, Memory::Release);
     }
 
-    /// Verify every signature of a unit, as it would be answered.
-    ///
-    /// # Errors
-    /// Which signature is wrong, and how.
-    pub fn verify_unit(&self, unit: Unit) -> Result<(), String> {
-        for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
-            let Some(signature) = self.signature(number, key, unit) else { continue };
-            if signature.verified.load(Memory::Acquire) {
-                continue;
-            }
-            let data = self.data(unit);
-            let validity = [signature.inception, signature.expiration];
-            let mut rrsig = head(key, self.labels_of(unit), data.rtype, data.ttl, validity).to_vec();
-            rrsig.extend_from_slice(&self.signer);
-            rrsig.extend_from_slice(&signature.octets);
-            let rdatas: Vec<&[u8]> = data.rdatas.iter().map(Vec::as_slice).collect();
-            if !verify::signature(&key.public, &data.owner, data.rtype, data.ttl, &rdatas, &rrsig) {
-                let (owner, rtype) = (name::to_string(&data.owner), rdata::rtype_to_text(data.rtype));
-                return Err(format!("{owner} {rtype}: the signature by key {} does not verify", key.key.key_tag()));
-            }
-            if !signature.verified.swap(true, Memory::AcqRel) {
-                self.verified.fetch_add(1, Memory::AcqRel);
-            }
+    /// Verify every signature of a unit, as it is answered.
+    fn verify_unit(&self, unit: Unit, keys: &verify::Keys, expected: &Expected) -> Result<(), String> {
+        let is_verified = |slot: &Slot| slot.get().is_some_and(|one| one.verified.load(Memory::Acquire));
+        if self.slots_of(unit).all(is_verified) {
+            return Ok(());
+        }
+        let verifiable = verify::unit(self, unit, keys, expected)?;
+        let right = self.slots_of(unit).zip(verifiable).filter(|(_, verifiable)| *verifiable);
+        for signature in right.filter_map(|(slot, _)| slot.get()) {
+            self.note_verified(signature);
         }
         Ok(())
+    }
+
+    fn note_verified(&self, signature: &Signature) {
+        if !signature.verified.swap(true, Memory::AcqRel) {
+            self.verified.fetch_add(1, Memory::AcqRel);
+        }
+    }
+
+    /// At most `limit` made signatures that are not verified and can't be here, for somebody who can.
+    #[must_use]
+    pub fn elsewhere(&self, limit: usize) -> Vec<Elsewhere> {
+        let mut found = Vec::new();
+        if !self.keys().iter().any(|key| key.is_verified_elsewhere) {
+            return found;
+        }
+        for unit in (0..self.version.nodes().len()).flat_map(|node| self.units_of_node(node)) {
+            for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| key.is_verified_elsewhere) {
+                let slot = self.slot(number, unit).filter(|_| self.signs(key, unit)).and_then(Slot::get);
+                let Some(signature) = slot.filter(|one| !one.verified.load(Memory::Acquire)) else { continue };
+                if found.len() >= limit {
+                    return found;
+                }
+                let (rtype, ttl) = self.rtype_and_ttl(unit);
+                let mut rrsig =
+                    head(key, self.labels_of(unit), rtype, ttl, [signature.inception, signature.expiration]).to_vec();
+                rrsig.extend_from_slice(&self.signer);
+                found.push(Elsewhere {
+                    slot: (number, self.number(unit)),
+                    key: Arc::clone(&key.key),
+                    data: verify::signed_data(self, unit, &rrsig).unwrap_or_default(),
+                    octets: signature.octets.clone(),
+                });
+            }
+        }
+        found
+    }
+
+    /// Note that these slots, as `elsewhere` names them, hold right signatures.
+    pub fn accept(&self, slots: &[(usize, usize)]) {
+        for (key, unit) in slots {
+            if let Some(signature) = self.slots.get(*key).and_then(|slots| slots.get(*unit)).and_then(Slot::get) {
+                self.note_verified(signature);
+            }
+        }
     }
 
     /// From now on nothing in it changes.
