@@ -290,9 +290,7 @@ class SignedVersion:
         version with a plan and for one without signatures. Verifies at most some ten thousand signatures."""
     def make(self, budget_us: int) -> bool:
         """Make missing signatures for about `budget_us`; True when none is missing. One caller at a time."""
-    def verify(
-        self, budget_us: int, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = ()
-    ) -> bool:
+    def verify(self, budget_us: int, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = ()) -> bool:
         """Verify made signatures for about `budget_us`; True when all are verified but for those that `elsewhere` gives.
         What was carried over from a version that was verified is not verified again. Raises SignatureError."""
     def elsewhere(self, limit: int) -> list[tuple[tuple[int, int], bytes, bytes, bytes]]:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import EngineError, ImageError, SignedVersion, SigningPlan, Version, name_from_text, read_zone
+from keys import private
 from tests.engine.asking import EXPIRATION, NOW, build, sealed, signed, signing_key
 from tools import odd_zone
 

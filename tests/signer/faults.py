@@ -404,7 +404,9 @@ def ds_of_a_key_that_does_not_sign_the_dnskeys(records: Records, _dice: random.R
 
 def nsecs(records: Records) -> list[tuple[str, str, list[str]]]:
     """(owner, next, types) in the order of the chain."""
-    found = [(owner, *rdatas[0].split(None, 1)) for (owner, rtype), (_, rdatas) in records.rrsets.items() if rtype == "NSEC"]
+    found = [
+        (owner, *rdatas[0].split(None, 1)) for (owner, rtype), (_, rdatas) in records.rrsets.items() if rtype == "NSEC"
+    ]
     found.sort(key=lambda one: dns.name.from_text(one[0]))
     return [(owner, named, types.split()) for owner, named, types in found]
 

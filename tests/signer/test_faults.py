@@ -2,11 +2,13 @@
 
 import os
 import random
+import re
+from pathlib import Path
 
 import pytest
 
 from engine import EngineError, SignedVersion
-from signer.verify import NOT_SEALED, Expected, before_live, before_sealed
+from signer.verify import AT_LIVE, NOT_SEALED, Expected, before_live, before_sealed
 from tests.signer import signed_zones
 from tests.signer.faults import FAULTS, LIVE, SEALED, Fault, place_for
 from tests.signer.signed_zones import DENIALS, HORIZON, NOW, Records, key, key_sets, signed_version, twins, zone_text
@@ -52,6 +54,13 @@ def test_there_are_enough_kinds() -> None:
     assert {one.gate for one in FAULTS.values()} == {LIVE, SEALED}
 
 
+def test_each_rule_is_known_and_explained() -> None:
+    manual = (Path(__file__).parents[2] / "docs/manual/dnssec.md").read_text()
+    named = set(re.findall(r"`([a-z0-9-]+)`(?=[^|\n]*\| (?:live|sealed|both) \|)", manual))
+    assert named == {*AT_LIVE, NOT_SEALED}
+    assert {one.rule for one in FAULTS.values()} <= set(AT_LIVE)
+
+
 @pytest.mark.parametrize("denial", DENIALS)
 def test_what_the_faults_are_injected_into_is_good(denial: str) -> None:
     for seed in range(ZONES):
@@ -83,6 +92,7 @@ def test_no_good_zone_is_refused(part: int) -> None:
 
 
 # ---------------------------------------------------------------- signatures in slots, as somebody else hands them in
+
 
 def test_two_published_keys_of_one_tag_are_told_apart() -> None:
     one, other = twins()

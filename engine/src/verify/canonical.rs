@@ -102,7 +102,12 @@ impl<'a> Iterator for Labels<'a> {
 
 /// How many labels a name has, the root not counted.
 pub(super) fn label_count(name: &[u8]) -> usize {
-    Labels::of(name).left
+    let (mut count, mut at) = (0, 0);
+    while let Some(length) = name.get(at).copied().filter(|length| *length != 0) {
+        count += 1;
+        at += 1 + usize::from(length);
+    }
+    count
 }
 
 /// RFC 4034 section 6.1: labels from the last to the first, each as lower-case octets; a missing one comes first.

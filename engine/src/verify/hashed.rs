@@ -18,9 +18,11 @@ use crate::version::Version;
 /// Names looked up together.
 const AT_ONCE: usize = 32;
 
-/// The NSEC3 of a name: its place, the hash of the name, the hashes that the chain has there and at the next place.
+/// The NSEC3 of a name: its place, the node that the chain has there, the hash of the name, the hashes that the chain has
+/// there and at the next place.
 struct Match {
     place: usize,
+    holder: usize,
     hash: Hash,
     shown: Hash,
     next: Hash,
@@ -106,7 +108,8 @@ impl Judge<'_> {
         let place = if self.chain.is_stored() { None } else { self.chain.place_of(version, node) };
         let place = place.or_else(|| self.chain.matching(&hash))?;
         let next = if place + 1 < self.chain.len() { place + 1 } else { 0 };
-        Some(Match { place, hash, shown: self.chain.hash_at(place), next: self.chain.hash_at(next) })
+        let (shown, next) = (self.chain.hash_at(place), self.chain.hash_at(next));
+        Some(Match { place, holder: self.chain.node_at(place), hash, shown, next })
     }
 
     fn one(&mut self, node: usize, is_required: bool, matched: Option<&Match>) {
@@ -128,7 +131,8 @@ impl Judge<'_> {
         let place = matched.place;
         let mut label = [0; 32];
         BASE32HEX_NOPAD.encode_mut(&matched.hash, &mut label);
-        if !self.owner_label(matched).is_some_and(|shown| shown.eq_ignore_ascii_case(&label)) {
+        let is_of_node = self.chain.is_stored() || matched.holder == node;
+        if !is_of_node || !self.owner_label(matched).is_some_and(|shown| shown.eq_ignore_ascii_case(&label)) {
             return Some("stands at the hash of another name");
         }
         let standing = self.names.standings.get(node).copied().unwrap_or(Standing::Occluded);
@@ -140,7 +144,7 @@ impl Judge<'_> {
         }
         let next = &matched.next;
         if self.chain.is_stored() {
-            let rrset = self.signed.version().rrset_at(self.chain.node_at(place), rrtype::NSEC3)?;
+            let rrset = self.signed.version().rrset_at(matched.holder, rrtype::NSEC3)?;
             if self.is_strict && rrset.count != 1 {
                 return Some("is not the only one of its hash");
             }
@@ -156,7 +160,7 @@ impl Judge<'_> {
 
     fn owner_label(&self, matched: &Match) -> Option<[u8; 32]> {
         if self.chain.is_stored() {
-            let owner = self.signed.version().name_of(self.chain.node_at(matched.place));
+            let owner = self.signed.version().name_of(matched.holder);
             return owner.get(1..33)?.try_into().ok();
         }
         nsec3::label(&matched.shown).get(1..)?.try_into().ok()
@@ -213,9 +217,8 @@ fn check_form(version: &Version, params: &Params, findings: &mut Vec<Diagnostic>
 fn needs(signed: &SignedVersion, names: &Names, params: &Params) -> Vec<Need> {
     let (version, is_ours) = (signed.version(), signed.plan().is_some());
     let of = |(node, standing): (usize, &Standing)| match standing {
-        Standing::Authoritative => Need::Required,
         Standing::Cut if params.opt_out && !version.rtypes_of(node).any(|rtype| rtype == rrtype::DS) => Need::Optional,
-        Standing::Cut => Need::Required,
+        Standing::Authoritative | Standing::Cut => Need::Required,
         Standing::Empty | Standing::Occluded | Standing::Hidden => Need::Nothing,
     };
     let mut needs: Vec<Need> = names.standings.iter().enumerate().map(of).collect();
