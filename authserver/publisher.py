@@ -26,6 +26,10 @@ from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, V
 from keys import custody, introduction, keyfiles, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import DEFAULT, INSECURE, Policy
+from keys import custody, introduction, store
+from keys.ds import ds_rdata
+from keys.errors import KeysError
+from keys.policy import INSECURE, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState, Sighting
 from keys.states import Provenance as KeyProvenance
@@ -119,7 +123,8 @@ class Zone:
     presigned: Literal["warn", "hold"] = "warn"
     """What becomes of content that brings wrong signatures along."""
     parent_ds: tuple[bytes, ...] = ()
-    """DS rdatas known at the parent; a version whose keys none of them leads to is held."""
+    """DS rdatas known at the parent, beside those of keys that were seen there: one of all has to lead to a key that
+    signs the DNSKEY RRset."""
     failed: Live | None = None
     """What was live and failed before it was sealed: none of its signatures is carried over."""
 
@@ -426,9 +431,9 @@ class Publisher:
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         signed = SignedVersion(prepared.version, prepared.plan, previous.signed if previous is not None else None)
-        if (verdict := before_live(signed, _expected(zone, policy, now))).is_held:
+        if (verdict := before_live(signed, _expected(zone, policy, keys, now))).is_held:
             outcome = self._held(zone, (*findings, *verdict.findings))
-            return replace(outcome, retry=_another_try(work, verdict.findings, is_due=keys_moved))
+            return replace(outcome, retry=_another_try(work, verdict.findings, is_due=own.is_moved))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
         identity = identity_of(content.identity if content is not None else zone.identity, findings)
@@ -625,7 +630,7 @@ class Publisher:
             zone.file = last.provenance.file
         # The source did not say these; whatever keys sign it next, they are none of a stranger's.
         zone.source = without_ours(version, keys)
-        if (verdict := before_live(signed, replace(_expected(zone, policy, at), horizon=0))).is_held:
+        if (verdict := before_live(signed, replace(_expected(zone, policy, keys, at), horizon=0))).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
         live = Live(
@@ -668,9 +673,13 @@ def _another_try(work: Work, findings: Sequence[Finding], *, is_due: bool) -> Wo
     return Work(work.zone, resign=True) if work.content is None or work.resign or is_due else None
 
 
-def _expected(zone: Zone, policy: Policy | None, now: int) -> Expected:
+def _expected(zone: Zone, policy: Policy | None, keys: Iterable[Key], now: int) -> Expected:
     """Nothing is carried over that has less than `refresh` to live, and nothing made either."""
-    return Expected(now, horizon=policy.refresh if policy is not None else 0, parent_ds=zone.parent_ds)
+    if policy is None:
+        return Expected(now)
+    seen = [ds_rdata(key) for key in keys if key.sighting is not None and key.sighting.is_present]
+    is_liberal = policy.algorithm_roll == "liberal"
+    return Expected(now, horizon=policy.refresh, parent_ds=(*zone.parent_ds, *seen), is_liberal=is_liberal)
 
 
 def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:

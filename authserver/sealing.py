@@ -166,4 +166,6 @@ class Sealer:
 def _expected(job: Job, now: int) -> Expected:
     """Part of the horizon of going live may be used up by now, and the more the larger the zone is."""
     policy = job.live.policy
-    return Expected(now, horizon=policy.refresh // 2 if policy is not None else 0)
+    if policy is None:
+        return Expected(now)
+    return Expected(now, horizon=policy.refresh // 2, is_liberal=policy.algorithm_roll == "liberal")

@@ -272,7 +272,13 @@ class SignedVersion:
     @property
     def slots_verified(self) -> int: ...
     def check(
-        self, now: int, *, horizon: int = 0, parent_ds: Sequence[bytes] = (), foreign: Sequence[bytes] = ()
+        self,
+        now: int,
+        *,
+        horizon: int = 0,
+        parent_ds: Sequence[bytes] = (),
+        foreign: Sequence[bytes] = (),
+        is_liberal: bool = False,
     ) -> list[Diagnostic]:
         """The verification before a version goes live, by a code path of its own: names and denial chain complete and
         exact, apex RRsets there, CDS and the parent's DS of keys that sign, the first signatures of each key right
@@ -280,8 +286,11 @@ class SignedVersion:
 
         `horizon` is the seconds that a signature has to live on, or its TTL where that is shorter; `parent_ds` the DS
         rdatas known at the parent, () when nothing is known; `foreign` DNSKEY rdatas of other providers, which need
-        not sign. About 0.3 us a name with NSEC, 0.5 us with NSEC3."""
-    def check_signatures(self, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = ()) -> list[Diagnostic]:
+        not sign; `is_liberal`: one algorithm of the DNSKEY RRset has to sign, not each (RFC 6840 section 5.11).
+        About 0.3 us a name with NSEC, 0.5 us with NSEC3."""
+    def check_signatures(
+        self, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = (), is_liberal: bool = False
+    ) -> list[Diagnostic]:
         """Every signature, at once, whoever made it, with what must have one and has none; at most some twenty findings.
 
         `verify` does it in slices for what is signed here."""
@@ -290,14 +299,16 @@ class SignedVersion:
         version with a plan and for one without signatures. Verifies at most some ten thousand signatures."""
     def make(self, budget_us: int) -> bool:
         """Make missing signatures for about `budget_us`; True when none is missing. One caller at a time."""
-    def verify(self, budget_us: int, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = ()) -> bool:
-        """Verify made signatures for about `budget_us`; True when all are verified but for those that `elsewhere` gives.
-        What was carried over from a version that was verified is not verified again. Raises SignatureError."""
-    def elsewhere(self, limit: int) -> list[tuple[tuple[int, int], bytes, bytes, bytes]]:
-        """At most `limit` signatures that are made, not verified, and of an algorithm that the engine lacks (Ed448), as
-        (slot, DNSKEY rdata, signed octets, signature)."""
-    def accept(self, slots: Sequence[tuple[int, int]]) -> None:
-        """Note that these slots, as `elsewhere` named them, were verified by the caller."""
+    def verify(
+        self,
+        budget_us: int,
+        now: int,
+        *,
+        horizon: int = 0,
+        foreign: Sequence[bytes] = (),
+        is_liberal: bool = False,
+    ) -> bool:
+        """Verify made signatures for about `budget_us`; True when all are verified. What was carried over from a version that was verified is not verified again. Raises SignatureError."""
     def seal(self) -> None:
         """Raises EngineError while signatures are missing or not verified."""
     @property

@@ -1,18 +1,12 @@
 """The verification before a version goes live and before it is sealed; a failure is a finding that holds it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
-
-from engine import EngineError, SignatureError, SignedVersion, name_to_text
+from engine import EngineError, SignedVersion, name_to_text
 from zones import check
 from zones.check import Finding, Severity
-
-Verifier = Callable[[int, bytes, bytes, bytes], bool]
-"""`verify(algorithm, dnskey, data, signature)`: whether it is this key's signature over these octets."""
 
 AT_LIVE: Final = (
     "names-wrong",
@@ -49,11 +43,6 @@ AT_LIVE: Final = (
 NOT_SEALED: Final = "not-sealed"
 """The rule of the gate before a version is sealed."""
 
-_BATCH: Final = 256
-_ED448: Final = 16
-_DNSKEY_HEAD: Final = 4
-"""Flags, protocol and algorithm stand before the public key (RFC 4034 section 2.1)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -61,13 +50,15 @@ class Expected:
 
     `horizon` is how many seconds a signature has to live on, or its TTL where that is shorter. `parent_ds` are the DS
     rdatas known at the parent, of which one at least must lead to a key that signs the DNSKEY RRset; none when nothing
-    is known. `foreign` are DNSKEY rdatas of other providers (RFC 8901), which need not sign here.
+    is known. `foreign` are DNSKEY rdatas of other providers (RFC 8901), which need not sign here. `is_liberal`: of the
+    algorithms in the DNSKEY RRset one has to sign each RRset (RFC 6840 section 5.11), not all (RFC 4035 section 2.2).
     """
 
     now: int
     horizon: int = 0
     parent_ds: Sequence[bytes] = ()
     foreign: Sequence[bytes] = ()
+    is_liberal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,11 @@ def before_live(signed: SignedVersion, expected: Expected) -> Verdict:
     if not signed.is_signed:
         return Verdict()
     findings = signed.check(
-        expected.now, horizon=expected.horizon, parent_ds=expected.parent_ds, foreign=expected.foreign
+        expected.now,
+        horizon=expected.horizon,
+        parent_ds=expected.parent_ds,
+        foreign=expected.foreign,
+        is_liberal=expected.is_liberal,
     )
     return Verdict(tuple(check.from_engine(findings)))
 
@@ -115,32 +110,15 @@ def before_sealed(signed: SignedVersion, budget_us: int, expected: Expected) -> 
     """
     try:
         is_complete = signed.make(budget_us) and signed.verify(
-            budget_us, expected.now, horizon=expected.horizon, foreign=expected.foreign
+            budget_us,
+            expected.now,
+            horizon=expected.horizon,
+            foreign=expected.foreign,
+            is_liberal=expected.is_liberal,
         )
-        return Verdict(is_complete=is_complete and _is_verified_elsewhere(signed, verify))
+        return Verdict(is_complete=is_complete)
     except EngineError as error:
         return Verdict((_not_sealed(signed, str(error)),))
-
-
-def verify(algorithm: int, dnskey: bytes, data: bytes, signature: bytes) -> bool:
-    """Whether it is this key's signature over these octets, for algorithms that the engine lacks: Ed448 (RFC 8080)."""
-    if algorithm != _ED448:
-        return False
-    try:
-        Ed448PublicKey.from_public_bytes(dnskey[_DNSKEY_HEAD:]).verify(signature, data)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def _is_verified_elsewhere(signed: SignedVersion, verifier: Verifier) -> bool:
-    """Verify a batch of what the engine can't; whether none is left. Raises SignatureError."""
-    batch = signed.elsewhere(_BATCH)
-    for _, dnskey, data, signature in batch:
-        if not verifier(dnskey[3], dnskey, data, signature):
-            raise SignatureError(f"a signature of algorithm {dnskey[3]} does not verify")
-    signed.accept([slot for slot, *_ in batch])
-    return len(batch) < _BATCH
 
 
 def _not_sealed(signed: SignedVersion, message: str) -> Finding:

@@ -354,7 +354,7 @@ fn slot(origin: &str, content: Option<(&str, Option<Arc<Plan>>)>) -> (Name, Arc<
 
 fn plan() -> Arc<Plan> {
     let key = SigningKey::from_pkcs8(&[&PKCS8_HEAD[..], &SEED[..]].concat(), &DNSKEY).expect("a key");
-    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0], Choice::Nsec))
+    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0], Choice::Nsec).expect("a plan"))
 }
 
 /// The signed zone with an RRset that fits in no datagram, and one that fits only without proofs.

@@ -445,9 +445,6 @@ fn verify_signature(
     Ok(verify::signature(&key, &wire(owner)?, rtype, ttl, &rdatas, rrsig))
 }
 
-/// Slot, DNSKEY rdata, signed octets, signature.
-type PyElsewhere<'py> = ((usize, usize), Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
-
 /// A time as RRSIG has it (RFC 4034 section 3.1.5).
 fn serial_time(now: i64) -> u32 {
     u32::try_from(now.rem_euclid(1 << 32)).unwrap_or(0)
@@ -491,10 +488,12 @@ impl SigningPlan {
         jitter: u32,
         carry_until: u32,
         denial: Option<&Denial>,
-    ) -> Self {
+    ) -> PyResult<Self> {
         let keys = keys.into_iter().map(|(key, keys, zone)| (Arc::clone(&key.0), keys, zone)).collect();
         let denial = denial.map_or(denial::Choice::Nsec, |denial| denial.0.clone());
-        Self(Arc::new(signed::Plan::new(keys, [inception, expiration, jitter, carry_until], denial)))
+        let plan = signed::Plan::new(keys, [inception, expiration, jitter, carry_until], denial)
+            .map_err(SignatureError::new_err)?;
+        Ok(Self(Arc::new(plan)))
     }
 
     #[getter]
@@ -556,7 +555,7 @@ impl SignedVersion {
         self.0.verified()
     }
 
-    #[pyo3(signature = (now, *, horizon = 0, parent_ds = Vec::new(), foreign = Vec::new()))]
+    #[pyo3(signature = (now, *, horizon = 0, parent_ds = Vec::new(), foreign = Vec::new(), is_liberal = false))]
     fn check(
         &self,
         py: Python<'_>,
@@ -564,14 +563,22 @@ impl SignedVersion {
         horizon: u32,
         parent_ds: Vec<Vec<u8>>,
         foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
     ) -> Vec<Diagnostic> {
-        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds, foreign };
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds, foreign, is_liberal };
         diagnostics(&py.detach(|| verify::check(&self.0, &expected)))
     }
 
-    #[pyo3(signature = (now, *, horizon = 0, foreign = Vec::new()))]
-    fn check_signatures(&self, py: Python<'_>, now: i64, horizon: u32, foreign: Vec<Vec<u8>>) -> Vec<Diagnostic> {
-        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign };
+    #[pyo3(signature = (now, *, horizon = 0, foreign = Vec::new(), is_liberal = false))]
+    fn check_signatures(
+        &self,
+        py: Python<'_>,
+        now: i64,
+        horizon: u32,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> Vec<Diagnostic> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign, is_liberal };
         diagnostics(&py.detach(|| verify::check_signatures(&self.0, &expected)))
     }
 
@@ -583,21 +590,18 @@ impl SignedVersion {
         py.detach(|| self.0.make(Duration::from_micros(budget_us)))
     }
 
-    #[pyo3(signature = (budget_us, now, *, horizon = 0, foreign = Vec::new()))]
-    fn verify(&self, py: Python<'_>, budget_us: u64, now: i64, horizon: u32, foreign: Vec<Vec<u8>>) -> PyResult<bool> {
-        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign };
+    #[pyo3(signature = (budget_us, now, *, horizon = 0, foreign = Vec::new(), is_liberal = false))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        budget_us: u64,
+        now: i64,
+        horizon: u32,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> PyResult<bool> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign, is_liberal };
         py.detach(|| self.0.verify(Duration::from_micros(budget_us), &expected)).map_err(SignatureError::new_err)
-    }
-
-    fn elsewhere<'py>(&self, py: Python<'py>, limit: usize) -> Vec<PyElsewhere<'py>> {
-        let found = py.detach(|| self.0.elsewhere(limit));
-        let shown = |octets: &[u8]| PyBytes::new(py, octets);
-        let each = found.iter();
-        each.map(|one| (one.slot, shown(one.key.dnskey()), shown(&one.data), shown(&one.octets))).collect()
-    }
-
-    fn accept(&self, slots: Vec<(usize, usize)>) {
-        self.0.accept(&slots);
     }
 
     fn seal(&self) -> PyResult<()> {

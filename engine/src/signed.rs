@@ -39,8 +39,8 @@ pub struct PlanKey {
     pub signs_keys: bool,
     /// Signs everything else.
     pub signs_zone: bool,
-    /// What it signs is verified by others, and `accept` told so.
-    pub is_verified_elsewhere: bool,
+    /// Its public part.
+    pub public: PublicKey,
 }
 
 /// How a version is signed.
@@ -61,17 +61,19 @@ pub struct Plan {
 
 impl Plan {
     /// A plan of keys given as (key, signs keys, signs zone).
-    #[must_use]
-    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4], denial: Choice) -> Self {
+    ///
+    /// # Errors
+    /// A key's public part is unusable.
+    pub fn new(keys: Vec<(Arc<SigningKey>, bool, bool)>, times: [u32; 4], denial: Choice) -> Result<Self, String> {
         let [inception, expiration, jitter, carry_until] = times;
         let keys = keys
             .into_iter()
             .map(|(key, signs_keys, signs_zone)| {
-                let is_verified_elsewhere = PublicKey::from_dnskey(key.dnskey()).is_err();
-                PlanKey { key, signs_keys, signs_zone, is_verified_elsewhere }
+                let public = PublicKey::from_dnskey(key.dnskey())?;
+                Ok(PlanKey { key, signs_keys, signs_zone, public })
             })
-            .collect();
-        Self { keys, inception, expiration, jitter, carry_until, denial }
+            .collect::<Result<Vec<_>, String>>()?;
+        Ok(Self { keys, inception, expiration, jitter, carry_until, denial })
     }
 }
 
@@ -105,18 +107,6 @@ pub struct SignedVersion {
     earliest: AtomicU32,
     sealed: AtomicBool,
     presigned: bool,
-}
-
-/// A signature that others have to verify.
-pub struct Elsewhere {
-    /// Where `accept` finds it.
-    pub slot: (usize, usize),
-    /// Whose it is.
-    pub key: Arc<SigningKey>,
-    /// What it was made over.
-    pub data: Vec<u8>,
-    /// The signature's octets.
-    pub octets: Box<[u8]>,
 }
 
 /// What one unit's octets are made of when it is signed or compared.
@@ -430,15 +420,12 @@ impl SignedVersion {
 
     /// Each RRSIG rdata of a unit as it is answered, made now where missing, and whether it was verified.
     pub fn each_answered(&self, unit: Unit, mut each: impl FnMut(Vec<u8>, bool)) {
-        let mut verified = self.slots_of(unit).map(|slot| {
-            let signature = slot.get();
-            signature.is_some_and(|signature| signature.verified.load(Memory::Acquire))
-        });
-        let result: Result<(), std::convert::Infallible> = self.signatures_of(unit, |head, signer, octets| {
-            each([head.as_slice(), signer, octets].concat(), verified.next().unwrap_or(false));
-            Ok(())
-        });
-        let Ok(()) = result;
+        let (rtype, ttl) = self.rtype_and_ttl(unit);
+        for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
+            let Some(signature) = self.signature(number, key, unit) else { continue };
+            let head = head(key, self.labels_of(unit), rtype, ttl, [signature.inception, signature.expiration]);
+            each([&head, &*self.signer, &signature.octets].concat(), signature.verified.load(Memory::Acquire));
+        }
     }
 
     /// The slots of a unit in order of the keys that sign it.
@@ -584,15 +571,15 @@ impl SignedVersion {
         self.made() >= self.total
     }
 
-    /// Verify made signatures for about `budget`; true when all are made, and verified but for those that `elsewhere` gives.
-    /// What was verified in the version before and carried over is not verified again.
+    /// Verify made signatures for about `budget`; true when all are made and verified. What was verified in the version
+    /// before and carried over is not verified again.
     ///
     /// # Errors
     /// The first signature that is wrong.
     pub fn verify(&self, budget: Duration, expected: &Expected) -> Result<bool, String> {
         let deadline = Instant::now() + budget;
-        let keys = verify::Keys::of(self, &expected.foreign);
-        while !self.is_verified_here() && self.made() >= self.total {
+        let keys = verify::Keys::of(self, expected);
+        while self.verified() < self.total && self.made() >= self.total {
             let node = self.verify_cursor.fetch_add(1, Memory::AcqRel);
             if node >= self.version.nodes().len() {
                 self.recount_verified();
@@ -606,17 +593,7 @@ impl SignedVersion {
                 break;
             }
         }
-        Ok(self.made() >= self.total && self.is_verified_here())
-    }
-
-    fn is_verified_here(&self) -> bool {
-        self.verified() + self.unverified_elsewhere() >= self.total
-    }
-
-    fn unverified_elsewhere(&self) -> usize {
-        let slots = self.keys().iter().zip(&self.slots).filter(|(key, _)| key.is_verified_elsewhere);
-        let filled = slots.flat_map(|(_, slots)| slots).filter_map(Slot::get);
-        filled.filter(|signature| !signature.verified.load(Memory::Acquire)).count()
+        Ok(self.verified() >= self.total)
     }
 
     /// Count again what is verified: a signature that two versions share may have been verified for the other one.
@@ -635,53 +612,11 @@ impl SignedVersion {
         let verifiable = verify::unit(self, unit, keys, expected)?;
         let right = self.slots_of(unit).zip(verifiable).filter(|(_, verifiable)| *verifiable);
         for signature in right.filter_map(|(slot, _)| slot.get()) {
-            self.note_verified(signature);
+            if !signature.verified.swap(true, Memory::AcqRel) {
+                self.verified.fetch_add(1, Memory::AcqRel);
+            }
         }
         Ok(())
-    }
-
-    fn note_verified(&self, signature: &Signature) {
-        if !signature.verified.swap(true, Memory::AcqRel) {
-            self.verified.fetch_add(1, Memory::AcqRel);
-        }
-    }
-
-    /// At most `limit` made signatures that are not verified and can't be here, for somebody who can.
-    #[must_use]
-    pub fn elsewhere(&self, limit: usize) -> Vec<Elsewhere> {
-        let mut found = Vec::new();
-        if !self.keys().iter().any(|key| key.is_verified_elsewhere) {
-            return found;
-        }
-        for unit in (0..self.version.nodes().len()).flat_map(|node| self.units_of_node(node)) {
-            for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| key.is_verified_elsewhere) {
-                let slot = self.slot(number, unit).filter(|_| self.signs(key, unit)).and_then(Slot::get);
-                let Some(signature) = slot.filter(|one| !one.verified.load(Memory::Acquire)) else { continue };
-                if found.len() >= limit {
-                    return found;
-                }
-                let (rtype, ttl) = self.rtype_and_ttl(unit);
-                let mut rrsig =
-                    head(key, self.labels_of(unit), rtype, ttl, [signature.inception, signature.expiration]).to_vec();
-                rrsig.extend_from_slice(&self.signer);
-                found.push(Elsewhere {
-                    slot: (number, self.number(unit)),
-                    key: Arc::clone(&key.key),
-                    data: verify::signed_data(self, unit, &rrsig).unwrap_or_default(),
-                    octets: signature.octets.clone(),
-                });
-            }
-        }
-        found
-    }
-
-    /// Note that these slots, as `elsewhere` names them, hold right signatures.
-    pub fn accept(&self, slots: &[(usize, usize)]) {
-        for (key, unit) in slots {
-            if let Some(signature) = self.slots.get(*key).and_then(|slots| slots.get(*unit)).and_then(Slot::get) {
-                self.note_verified(signature);
-            }
-        }
     }
 
     /// From now on nothing in it changes.

@@ -44,17 +44,32 @@ pub struct Expected {
     pub parent_ds: Vec<Vec<u8>>,
     /// Rdata of DNSKEYs of other providers (RFC 8901): they need not sign.
     pub foreign: Vec<Vec<u8>>,
+    /// One algorithm of the DNSKEY RRset is enough for an RRset, as in the midst of a liberal roll (RFC 6840 section 5.11).
+    pub is_liberal: bool,
 }
 
 /// Whether RRSIG rdata is a correct signature over an RRset (RFC 4035 section 5.3.2), whose TTL may have counted down and
 /// whose owner may stand for a wildcard; times are not looked at.
 #[must_use]
 pub fn signature(key: &PublicKey, owner: &[u8], rtype: u16, ttl: u32, rdatas: &[&[u8]], rdata: &[u8]) -> bool {
-    let Some(rrsig) = Rrsig::of(rdata) else { return false };
-    rrsig.covered == rtype
+    signed_data(owner, rtype, ttl, rdatas, rdata).is_some_and(|(data, octets)| key.verify(&data, octets))
+}
+
+/// What RRSIG rdata is a signature over (RFC 4034 section 3.1.8.1), and the signature; None when it can't be one of this RRset.
+#[must_use]
+pub fn signed_data<'a>(
+    owner: &[u8],
+    rtype: u16,
+    ttl: u32,
+    rdatas: &[&[u8]],
+    rdata: &'a [u8],
+) -> Option<(Vec<u8>, &'a [u8])> {
+    let rrsig = Rrsig::of(rdata)?;
+    let is_of_rrset = rrsig.covered == rtype
         && ttl <= rrsig.original_ttl
-        && usize::from(rrsig.labels) <= canonical::label_count(owner)
-        && signatures::signed_data(&rrsig, owner, rtype, rdatas).is_some_and(|data| key.verify(&data, rrsig.octets))
+        && usize::from(rrsig.labels) <= canonical::label_count(owner);
+    let data = signatures::signed_data(&rrsig, owner, rtype, rdatas).filter(|_| is_of_rrset)?;
+    Some((data, rrsig.octets))
 }
 
 /// All that must hold before a version goes live; empty when it may, and for one without signatures.
@@ -65,7 +80,7 @@ pub fn check(signed: &SignedVersion, expected: &Expected) -> Vec<Diagnostic> {
         return findings;
     }
     check_denial(signed, true, &mut findings);
-    let keys = Keys::of(signed, &expected.foreign);
+    let keys = Keys::of(signed, expected);
     apex::check(signed, &keys, expected, &mut findings);
     check_plan(signed, expected, &mut findings);
     findings
@@ -119,14 +134,6 @@ fn check_unit(signed: &SignedVersion, unit: Unit, keys: &Keys, expected: &Expect
     Covered { origin, owner: &owner, rtype, ttl, rdatas: &rdatas }.check(&answered, keys, expected)
 }
 
-/// What a unit's signature of these RRSIG fields has to be over; None for malformed rdata.
-#[must_use]
-pub fn signed_data(signed: &SignedVersion, unit: Unit, rrsig: &[u8]) -> Option<Vec<u8>> {
-    let (owner, rtype, _, rdatas) = signed.covered(unit);
-    let rdatas: Vec<&[u8]> = rdatas.iter().map(Vec::as_slice).collect();
-    signatures::signed_data(&Rrsig::of(rrsig)?, &owner, rtype, &rdatas)
-}
-
 /// The signatures of an RRset of a node; None when there is no such RRset.
 fn rrset(
     signed: &SignedVersion,
@@ -156,7 +163,7 @@ pub fn check_signatures(signed: &SignedVersion, expected: &Expected) -> Vec<Diag
     if !signed.has_proofs() {
         return findings;
     }
-    let keys = Keys::of(signed, &expected.foreign);
+    let keys = Keys::of(signed, expected);
     for node in 0..signed.version().nodes().len() {
         if signed.plan().is_some() {
             for unit in signed.units_of_node(node) {

@@ -12,6 +12,7 @@ from signer.verify import AT_LIVE, NOT_SEALED, Expected, before_live, before_sea
 from tests.signer import signed_zones
 from tests.signer.faults import FAULTS, LIVE, SEALED, Fault, place_for
 from tests.signer.signed_zones import DENIALS, HORIZON, NOW, Records, key, key_sets, signed_version, twins, zone_text
+from tools.odd_zone import ORIGIN
 
 ZONES = int(os.environ.get("FAULT_ZONES", "6"))
 """Zones of each kind of denial that each fault is injected into; more by `make soak`."""
@@ -100,6 +101,19 @@ def test_two_published_keys_of_one_tag_are_told_apart() -> None:
     signed = signed_version(zone_text(1, 8), [one, other])
     assert before_live(signed, Expected(NOW)).findings == ()
     seal(signed, Expected(NOW))
+
+
+def test_a_liberal_roll_needs_one_algorithm_and_a_strict_one_each() -> None:
+    """RFC 6840 section 5.11 and RFC 4035 section 2.2."""
+    keys = [key(0)]
+    records = Records.of(signed_version(zone_text(1, 8), keys), keys)
+    records.put((ORIGIN, "DNSKEY"), [key(0).text, key(5, 15).text])
+    version = records.to_version()
+    assert {one.rule for one in version.check(NOW)} == {"algorithm-unsigned"}
+    assert version.check(NOW, is_liberal=True) == []
+    assert version.check_signatures(NOW, is_liberal=True) == []
+    del records.signatures["two." + ORIGIN, "A"]
+    assert [one.rule for one in records.to_version().check_signatures(NOW, is_liberal=True)] == ["signature-missing"]
 
 
 LIES = {

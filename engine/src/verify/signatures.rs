@@ -77,21 +77,24 @@ fn tag(dnskey: &[u8]) -> u16 {
 pub struct Keys {
     /// Published ones first.
     pub keys: Vec<Key>,
-    /// RFC 4035 section 2.2: each algorithm of the DNSKEY RRset signs each RRset.
+    /// Those of the DNSKEY RRset.
     pub algorithms: Vec<u8>,
+    /// RFC 4035 section 2.2: each of them signs each RRset. Else one of them does (RFC 6840 section 5.11).
+    is_strict: bool,
     pub(super) faults: Vec<Fault>,
 }
 
 impl Keys {
-    /// Of a version, those of other providers (RFC 8901) set apart by their DNSKEY rdata.
+    /// Of a version, those of other providers (RFC 8901) set apart.
     #[must_use]
-    pub fn of(signed: &SignedVersion, foreign: &[Vec<u8>]) -> Self {
-        let mut all = Self { keys: Vec::new(), algorithms: Vec::new(), faults: Vec::new() };
+    pub fn of(signed: &SignedVersion, expected: &Expected) -> Self {
+        let is_strict = !expected.is_liberal;
+        let mut all = Self { keys: Vec::new(), algorithms: Vec::new(), is_strict, faults: Vec::new() };
         let published = signed.version().rrset_at(0, rrtype::DNSKEY);
         for dnskey in published.iter().flat_map(crate::version::RRset::rdatas) {
             match Key::of(dnskey, true) {
                 Ok(key) => {
-                    if !key.is_revoked() && !foreign.iter().any(|foreign| **foreign == *dnskey) {
+                    if !key.is_revoked() && !expected.foreign.iter().any(|foreign| **foreign == *dnskey) {
                         all.algorithms.push(key.algorithm);
                     }
                     all.keys.push(key);
@@ -160,11 +163,13 @@ impl Covered<'_> {
                 .filter_map(|at| keys.keys.get(*at))
                 .any(|key| key.algorithm == *algorithm && key.is_published)
         };
-        match keys.algorithms.iter().find(|algorithm| !signed_by(algorithm)) {
-            Some(algorithm) => Err((
-                "algorithm-unsigned",
-                self.named(&format!("no key of algorithm {algorithm}, which is in the DNSKEY RRset, signed it")),
-            )),
+        let mut unsigned = keys.algorithms.iter().filter(|algorithm| !signed_by(algorithm));
+        let most = if keys.is_strict { 0 } else { keys.algorithms.len().saturating_sub(1) };
+        match unsigned.nth(most) {
+            Some(algorithm) => {
+                let what = format!("no key of algorithm {algorithm}, which is in the DNSKEY RRset, signed it");
+                Err(("algorithm-unsigned", self.named(&what)))
+            }
             None => Ok(signers),
         }
     }
@@ -251,7 +256,7 @@ impl Covered<'_> {
 fn verifies(key: &Key, data: &[u8], octets: &[u8]) -> bool {
     match &key.public {
         Some(public) => public.verify(data, octets),
-        // Whoever can verify it is asked before the version is sealed (`SignedVersion::elsewhere`).
+        // Whoever can verify it is asked before the version is sealed.
         None => !octets.is_empty(),
     }
 }
