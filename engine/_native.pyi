@@ -308,7 +308,8 @@ class SignedVersion:
         foreign: Sequence[bytes] = (),
         is_liberal: bool = False,
     ) -> bool:
-        """Verify made signatures for about `budget_us`; True when all are verified. What was carried over from a version that was verified is not verified again. Raises SignatureError."""
+        """Verify made signatures for about `budget_us`; True when all are verified. What was carried over from a version
+        that was verified is not verified again. Raises SignatureError."""
     def seal(self) -> None:
         """Raises EngineError while signatures are missing or not verified."""
     @property
