@@ -24,12 +24,9 @@ from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, keyfiles, store
+from keys.ds import ds_rdata
 from keys.errors import KeysError, KeySetError
 from keys.policy import DEFAULT, INSECURE, Policy
-from keys import custody, introduction, store
-from keys.ds import ds_rdata
-from keys.errors import KeysError
-from keys.policy import INSECURE, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, RecordKind, RecordState, Sighting
 from keys.states import Provenance as KeyProvenance
