@@ -36,8 +36,8 @@ class Served:
     """The last moment at which a server gave it; None: it is given still."""
 
     def is_cached(self, now: int) -> bool:
-        """Whether some cache may have it."""
-        return self.start <= now and (self.end is None or now <= self.end + self.ttl)
+        """Whether some cache may have it; what was fetched with TTL 1 is gone a second later."""
+        return self.start <= now and (self.end is None or now < self.end + self.ttl)
 
 
 @dataclass(slots=True)
@@ -110,17 +110,20 @@ class World:
     _effect: object = None
     _seal_at: int | None = None
     _planned: list[Key] = field(default_factory=list)
-    _asked: frozenset[str] | None = None
+    _asked: frozenset[str] = frozenset()
     _requests: list[tuple[int, frozenset[str]]] = field(default_factory=list)
     _ds_ttl: int = 30
     _spread_until: int = 0
     _made: int = 0
+    is_wired: bool = False
+    """Its parent is ours: what is wanted no more goes without being asked away by CDS."""
 
     def __post_init__(self) -> None:
         self.oracle.is_strict = self.policy.algorithm_roll == "strict"
         self.ttl_sig = self.dice.randint(1, self.policy.max_zone_ttl)
         self.ttl_key = self.policy.dnskey_ttl
         self._ds_ttl = self.dice.randint(1, 60)
+        self.is_wired = self.dice.random() < 0.4
         self.oracle.ds.append(Served(frozenset(), frozenset(), 0, self.now))
 
     # ---------------------------------------------------------------- time goes on
@@ -266,8 +269,10 @@ class World:
     def _parent_acts(self) -> None:
         """It reads the CDS now and then, and carries requests out in order, none later than it may take."""
         wanted = frozenset(key.id for key in self.keys if key.wants_ds)
-        is_asked = bool(wanted) or (self.policy.is_insecure and any(map(_leaves, self.keys)))
         last = self._requests[-1][1] if self._requests else self._asked
+        if self.is_wired:
+            wanted |= frozenset(key.id for key in self.keys if key.is_published(RecordKind.DS)) & last
+        is_asked = bool(wanted) or self.is_wired or (self.policy.is_insecure and any(map(_leaves, self.keys)))
         if is_asked and wanted != last and self._seal_at is None and self.dice.random() < 0.7:
             at = self.now + self.dice.randint(0, self.policy.parent_registration_delay)
             at = max([at, *(other for other, _ in self._requests[-1:])])
