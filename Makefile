@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 CARGO := cargo --locked
 export CARGO_BUILD_JOBS ?= 2
 
-.PHONY: help build peers demo test lint type house interop differential scenarios rust fuzz bench soak ci clean
+.PHONY: help build peers demo test lint type house interop differential rollover scenarios rust fuzz bench soak ci clean
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -43,6 +43,9 @@ interop: build peers ## Against real BIND, NSD, Knot DNS and unbound
 
 differential: build peers ## N odd zones (N=50) beside NSD and Knot DNS; docs/differences.md names what may differ
 	$(BIN)/python tools/differential.py --zones $(N)
+
+rollover: build ## Lives of keys in a simulated world until N (N=50) thousand rollover transitions, half strict, half liberal
+	ROLLOVER_TRANSITIONS=$$(($(N) * 500)) $(PYTEST) -s tests/keys/test_world.py -k resolver
 
 fuzz: build ## Fuzz the readers of untrusted octets for S seconds each (S=60)
 	tools/fuzz.sh $(S)

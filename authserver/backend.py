@@ -89,7 +89,9 @@ class ZoneHandler:
             return query.respond(dns.rcode.REFUSED)
         effects = engine_effects(self.block.effect)
         listener = query.listener if query.listener >= 0 else None
-        octets = runtime.responder.answer_from(zone.slot, query.octets, query.transport, effects, listener)
+        octets = runtime.responder.answer_from(
+            zone.slot, query.octets, query.transport, effects, listener, query.client, query.local[0] or None
+        )
         response = Response(octets)
         # Where an alias was answered, the name asked exists.
         is_missing = response.rcode == dns.rcode.NXDOMAIN and not response.answer_count

@@ -18,6 +18,7 @@ from authserver.directives import Directives, PluginError
 from authserver.errors import CorefileErrors, Problem
 from authserver.plugin import (
     EFFECT,
+    SIGNING,
     SOURCES,
     TIMEOUTS,
     ZONES,
@@ -32,6 +33,7 @@ from authserver.plugin import (
     Response,
     Timeouts,
     Transfer,
+    name_text,
 )
 from authserver.schema import settings_of
 
@@ -59,6 +61,7 @@ def load(
         _block(number, block, configuration, known, findings) for number, block in enumerate(parsed.blocks)
     )
     _check_limits(configuration, findings)
+    _check_views(configuration.blocks, findings)
     if findings.problems:
         raise CorefileErrors(_sorted(findings.problems, (parsed.file, *parsed.files)))
     configuration.warnings = tuple(_sorted(findings.warnings, (parsed.file, *parsed.files)))
@@ -132,6 +135,25 @@ def _check_limits(configuration: Configuration, findings: Findings) -> None:
                     findings.warn(
                         own.place, f"timeouts: where both blocks listen, the limits of {other.place} are in force"
                     )
+
+
+def _check_views(blocks: Sequence[Block], findings: Findings) -> None:
+    """What is kept of a zone is kept under the name of its view: two contents can't share one."""
+    seen: dict[tuple[str, bytes], Block] = {}
+    for block in blocks:
+        for key in block.keys if block.view.name and block.offered(SOURCES) else ():
+            other = seen.setdefault((block.view.name, key.origin), block)
+            if other is not block and _zone_data(other) != _zone_data(block):
+                message = (
+                    f"view {block.view.name} of {name_text(key.origin)} is at {other.place} already, with other zones "
+                    "or signed otherwise; their keys and serials are kept under its name, so give this one its own"
+                )
+                findings.problem(block.source.named("view")[0].place, message)
+
+
+def _zone_data(block: Block) -> object:
+    sources = [(source.kind, source.location, source.origins) for source in block.offered(SOURCES)]
+    return sources, [(one.origins, one.policy) for one in block.offered(SIGNING)]
 
 
 def _grouped(lines: Sequence[Directive], known: Directives, findings: Findings) -> dict[str, list[Directive]]:

@@ -133,7 +133,7 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
                 return rolling.carry_out(command, state, arguments, now)
         if command == "key.import":
             with State.open(directory, passphrase_of(None)) as state:
-                return import_offline(state, str(arguments["zone"]), arguments["files"], now)
+                return import_offline(state, arguments, now)
         if command in stores.DEEDS:
             with State.open(directory, passphrase_of(None)) as state:
                 return stores.carry_out(command, state, arguments, now)
@@ -249,11 +249,14 @@ def _show_zones(zones: Sequence[Mapping[str, Any]]) -> None:
     for zone in zones:
         marks = [mark for mark in ("signed", "sealed", "frozen") if zone.get(mark)]
         commit = f" {zone['commit'][:12]}" if zone.get("commit") else ""
-        name = zone["zone"] + (f" ({zone['view']})" if zone["view"] else "")
-        facts = [name, zone["status"], _or_dash(zone["serial"]), ",".join(marks) or "-", _or_dash(zone.get("policy"))]
-        print("\t".join([*facts, f"{zone['file']}{commit}"]))
+        facts = [_name(zone), zone["status"], _or_dash(zone["serial"]), ",".join(marks) or "-"]
+        print(*facts, _or_dash(zone.get("policy")), zone["file"] + commit, sep="	")
         for reason in zone["held"]:
             print(f"\t{reason}")
+
+
+def _name(facts: Mapping[str, Any]) -> str:
+    return str(facts["zone"]) + (f" ({facts['view']})" if facts["view"] else "")
 
 
 def _show_zone(zone: Mapping[str, Any]) -> None:
@@ -272,7 +275,7 @@ def _show_zone(zone: Mapping[str, Any]) -> None:
 def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         states = " ".join(f"{kind}={now['state']}" for kind, now in key["states"].items())
-        print(f"{key['zone']}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}")
+        print(f"{_name(key)}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}")
 
 
 def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
@@ -554,7 +557,7 @@ def add_zone_argument(parser: argparse.ArgumentParser, *, optional: bool = False
         parser.add_argument("zone", nargs="?", metavar="ZONE")
     else:
         parser.add_argument("zone", metavar="ZONE")
-    parser.add_argument("--view", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--view", default="", help="the name of the zone's view, if it is in one")
 
 
 def finish(parser: argparse.ArgumentParser, run: Callable[[Options], int]) -> None:

@@ -525,8 +525,9 @@ def parse_key(text: str, place: Place, default_port: int = 53) -> list[Key]:
 
 def _split_port(text: str, rest: str) -> tuple[str, int | None]:
     zone, separator, digits = rest.rpartition(":")
-    if not separator or "/" in digits:
-        # Without a colon there is no port; a '/' after the last colon is the prefix length of an IPv6 network.
+    if not separator or "/" in digits or (":" in zone and "/" not in zone):
+        # Without a colon there is no port; a '/' after the last colon is the prefix length of an IPv6 network, and
+        # several colons without one are an address, which is no zone.
         return rest, None
     if not (digits.isascii() and digits.isdigit()) or int(digits[:6]) > 65535 or len(digits) > 5:
         raise ValueError(f"key {text}: port '{digits}' is not a number from 0 to 65535")
@@ -582,14 +583,20 @@ def _lower(text: str) -> str:
 
 
 def _check_duplicates(blocks: Sequence[ServerBlock], reading: _Reading) -> None:
-    """The same key twice on one address is an error; `view` makes blocks differ, `bind` sets their addresses apart."""
+    """The same key twice on one address is an error; `view` makes blocks differ, `bind` sets their addresses apart.
+
+    A block with a view behind one without, on the same addresses, never gets a query: that is a warning.
+    """
     seen: dict[tuple[str, bytes, int], dict[str, Key]] = {}
     for block in blocks:
-        if block.named("view"):
-            continue
         addresses = {argument for bind in block.named("bind") for argument in bind.arguments} or {""}
         for key in block.keys:
             others = seen.setdefault((key.scheme, key.origin, key.port), {})
+            if block.named("view"):
+                if addresses <= others.keys():
+                    ahead = others[min(addresses)].place
+                    reading.warn(key.place, f"no query for {key} gets here: the block at {ahead} takes them all")
+                continue
             _check_duplicate(key, addresses, others, reading)
             others.update(dict.fromkeys(addresses - others.keys(), key))
 

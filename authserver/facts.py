@@ -160,12 +160,12 @@ class LiveFacts:
 
     async def key_list(self, arguments: Arguments) -> list[Facts]:
         """The keys of one zone, or of all."""
-        return await asyncio.to_thread(_keys, self._server.state, arguments.get("zone"))
+        return await asyncio.to_thread(_keys, self._server.state, arguments)
 
     async def key_ds(self, arguments: Arguments) -> list[Facts]:
         """The DS records of a zone's keys."""
         now = self._server.clock.now()
-        return await asyncio.to_thread(_ds, self._server.state, str(arguments.get("zone")), now)
+        return await asyncio.to_thread(_ds, self._server.state, arguments, now)
 
     async def key_import(self, arguments: Arguments) -> list[Facts]:
         """Take over keys of BIND's files."""
@@ -321,8 +321,8 @@ class StoredFacts:
             "zone.list": self.zone_list,
             "zone.show": self.zone_show,
             "zone.dump": self.zone_dump,
-            "key.list": lambda given: _keys(self._state, given.get("zone")),
-            "key.ds": lambda given: _ds(self._state, str(given.get("zone")), self._now),
+            "key.list": lambda given: _keys(self._state, given),
+            "key.ds": lambda given: _ds(self._state, given, self._now),
         }
         if command in rolling.LOOKS:
             return rolling.carry_out(command, self._state, arguments, self._now)
@@ -415,17 +415,17 @@ def _history(state: State, key: ZoneKey) -> list[Facts]:
         ]
 
 
-def _keys(state: State, zone: object) -> list[Facts]:
+def _keys(state: State, arguments: Arguments) -> list[Facts]:
     with state.reader() as tx:
-        if zone:
-            found: Sequence[Key] = keyfiles.in_force(tx, _named(zone, None))
+        if arguments.get("zone"):
+            found: Sequence[Key] = keyfiles.in_force(tx, _named(arguments["zone"], arguments.get("view")))
         else:
             found = keyfiles.all_in_force(tx)
     return [key_facts(key) for key in found]
 
 
-def _ds(state: State, zone: str, now: int) -> list[Facts]:
-    named = _named(zone, None)
+def _ds(state: State, arguments: Arguments, now: int) -> list[Facts]:
+    named = _named(arguments.get("zone"), arguments.get("view"))
     with state.reader() as tx:
         keys = keyfiles.in_force(tx, named)
         policy = store.policy_of(tx, *named)
@@ -447,11 +447,11 @@ def _ds(state: State, zone: str, now: int) -> list[Facts]:
     ]
 
 
-def import_offline(state: State, zone: str, files: Iterable[str], now: int) -> list[Facts]:
+def import_offline(state: State, arguments: Arguments, now: int) -> list[Facts]:
     """Take over keys of BIND's files while no server runs. Raises ControlError."""
-    key = _named(zone, None)
+    key = _named(arguments.get("zone"), arguments.get("view"))
     try:
-        imported = [custody.import_bind(path) for path in files]
+        imported = [custody.import_bind(path) for path in arguments.get("files", ())]
         with state.transaction(now) as tx:
             history.see(tx, *key, now)
             return [key_facts(one) for one in introduction.adopt(tx, state.vault, key, imported, now)]

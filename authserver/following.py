@@ -18,6 +18,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from authserver.backend import ZoneTable
@@ -59,16 +60,34 @@ Stamps = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where a source stands: its block's view and server, and how zones of it are signed."""
+
+    source: Source
+    view: str
+    server: str
+    policy_of: Callable[[bytes], Policy | None]
+
+    @property
+    def provenance(self) -> str:
+        """What the state knows the source by."""
+        source = self.source
+        if isinstance(source.options, AutoOptions) and source.options.remote is not None:
+            return f"{source.options.remote.url}#{source.options.remote.ref}"
+        return f"{source.kind} {Path(source.location).absolute() if source.kind == 'file' else source.location}"
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """Who claims a zone: the block that did first, by its view, and the sources that have it, its owner first."""
+    """Who claims a zone: the block that did first, by its server, and the sources that have it, its owner first."""
 
     policy: Policy | None
-    view: str
+    server: str
     sources: list[str]
 
-    def is_shared_by(self, source: str, policy: Policy | None, view: str) -> bool:
+    def is_shared_by(self, source: str, policy: Policy | None, server: str) -> bool:
         """Whether this source has the same zone: it is of the same block, or it is the same source."""
-        return policy == self.policy and (view == self.view or source in self.sources)
+        return policy == self.policy and (server == self.server or source in self.sources)
 
 
 class Registry:
@@ -76,22 +95,37 @@ class Registry:
 
     Of several sources of one block that have a zone, the first owns it, and the next one takes it over when the owner
     has it no more: so a file may be moved from one to the other, and the zone keeps its keys and serials.
+
+    A zone's state is kept under the name of its block's view. Where several blocks without one have a zone each from
+    another source (they listen on different addresses), one of them has no name and the others that of their server;
+    who has which is as the state knows it, so that blocks may change places.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sites: Iterable[Site] = (),
+        known: Mapping[ZoneKey, Provenance | None] = MappingProxyType({}),
+    ) -> None:
+        """For these sites; `known` is where the state's zones came from."""
         self._pipeline = pipeline
+        self._known = known
+        self._servers: dict[str, set[str]] = {}
+        for site in sites:
+            self._servers.setdefault(site.provenance, set()).add(site.server)
         self._claims: dict[ZoneKey, Claim] = {}
         self._policies: dict[ZoneKey, Policy | None] = {}
         self._is_in_force = False
         self.zones: dict[ZoneKey, Zone] = {}
 
-    def claim(self, origin: bytes, source: str, policy: Policy | None, view: str) -> Zone:
-        """The zone of an origin; in another block, another source's is another view of it."""
-        key = ZoneKey(origin.lower())
-        claim = self._claims.setdefault(key, Claim(policy, view, []))
-        if not claim.is_shared_by(source, policy, view):
-            key = ZoneKey(origin.lower(), view)
-            claim = self._claims.setdefault(key, Claim(policy, view, []))
+    def claim(self, origin: bytes, source: str, site: Site) -> Zone:
+        """The zone of an origin; in another block, another source's is another one."""
+        policy, server = site.policy_of(origin), site.server
+        key = ZoneKey(origin.lower(), site.view or self._name(origin.lower(), site))
+        claim = self._claims.setdefault(key, Claim(policy, server, []))
+        if not claim.is_shared_by(source, policy, server):
+            key = ZoneKey(origin.lower(), " ".join(filter(None, [site.view, server])))
+            claim = self._claims.setdefault(key, Claim(policy, server, []))
         if source not in claim.sources:
             claim.sources.append(source)
         zone = self.zones.get(key) or self._pipeline.zones.get(key) or Zone(key, policy, ZoneSlot(key.origin))
@@ -101,6 +135,16 @@ class Registry:
             if self._is_in_force:
                 self.put_in_force()
         return zone
+
+    def _name(self, origin: bytes, site: Site) -> str:
+        """The name of a zone in no view: none, or its server where the state has it so, or has another under none."""
+        owner, own = self._known.get(ZoneKey(origin)), self._known.get(ZoneKey(origin, site.server))
+        if owner is not None and owner.source == site.provenance:
+            return ""
+        if own is not None and own.source == site.provenance:
+            return site.server
+        servers = self._servers.get(owner.source, set()) if owner is not None else set()
+        return site.server if servers and site.server not in servers else ""
 
     def put_in_force(self) -> None:
         """Sign zones that were there before as this configuration wants it; until now it may still be given up."""
@@ -134,15 +178,6 @@ class Registry:
                 self.zones.pop(zone.key, None)
                 gone.append(zone)
         return gone
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where a source stands: its block's view, and how zones of it are signed."""
-
-    source: Source
-    view: str
-    policy_of: Callable[[bytes], Policy | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +280,7 @@ class Follower(ABC):
     # ---------------------------------------------------------------- zones
 
     def _claim(self, origin: bytes) -> Zone:
-        zone = self.world.registry.claim(origin, self.name, self.site.policy_of(origin), self.site.view)
+        zone = self.world.registry.claim(origin, self.name, self.site)
         zone.presigned = self.site.source.presigned
         self.zones[origin] = zone
         return zone
@@ -363,7 +398,7 @@ class FileFollower(Follower):
 
     async def _look(self) -> None:
         blobs = NamedFile(self._file, self._root(), self.world.clock.now())
-        provenance = Provenance(f"file {self._file}", "", "", self._file)
+        provenance = Provenance(self.site.provenance, "", "", self._file)
         includes = self.options.include_root is not None
 
         def read(zone: Zone) -> Callable[[], Reading | None]:
@@ -395,7 +430,7 @@ class DirectoryFollower(Follower):
     def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
         """What was served from this directory."""
         for key, provenance in zones.items():
-            if provenance is not None and provenance.source == self.name and self._may_have(key):
+            if provenance is not None and provenance.source == self.site.provenance and self._may_have(key):
                 self._claim(key.origin)
         self.table.replace(self.zones)
         return list(self.zones.values())
@@ -424,7 +459,7 @@ class DirectoryFollower(Follower):
 
         def read(origin: bytes, file: str) -> Callable[[], Reading | None]:
             zone = self.zones[origin]
-            provenance = Provenance(self.name, "", "", file)
+            provenance = Provenance(self.site.provenance, "", "", file)
             return lambda: self._read(zone, blobs, file, includes=self.options.includes, provenance=provenance)
 
         works += await self._read_all(read(origin, entry.name) for origin, entry in found.zones.items())
@@ -474,7 +509,7 @@ class GitFollower(Follower):
 
     def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
         """What was served from this repository's folder."""
-        source, folder = f"{self.remote.url}#{self.remote.ref}", f"{self.remote.path}/" if self.remote.path else ""
+        source, folder = self.site.provenance, f"{self.remote.path}/" if self.remote.path else ""
         for key, provenance in zones.items():
             if provenance is None or provenance.source != source or not provenance.file.startswith(folder):
                 continue

@@ -280,8 +280,8 @@ class Pipeline:
     def _from_sealer(self, jobs: Sequence[Job]) -> None:
         self._loop.call_soon_threadsafe(self._sealed, jobs)
 
-    def _from_sealer_failed(self, job: Job) -> None:
-        self._loop.call_soon_threadsafe(self._not_sealed, job)
+    def _from_sealer_failed(self, job: Job, reason: Finding) -> None:
+        self._loop.call_soon_threadsafe(lambda: self._kept(self._not_sealed(job, reason)))
 
     def _sealed(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -295,6 +295,15 @@ class Pipeline:
             # What waits for a DS looks again.
             children = self.family.children_of(job.zone.key)
             self.submit(Work(child) for child in children if is_asking(child.keys))
+
+    async def _not_sealed(self, job: Job, reason: Finding) -> None:
+        """A signature that does not verify is live: the version before serves again, until a new one passes."""
+        zone = job.zone
+        if self.zones.get(zone.key) is not zone:
+            return
+        if await self._in_thread(lambda: self._publisher.fall_back(zone, job.live, reason)):
+            self._tell(Outcome(zone, findings=zone.findings))
+            self._retry(Work(zone, resign=True))
 
     # ---------------------------------------------------------------- what slow keys say
 
@@ -318,8 +327,3 @@ class Pipeline:
         zone.findings = (*others, finding(zone.file or str(zone.key), SIGNER_AWAY, str(error)))
         self._tell(Outcome(zone, findings=zone.findings))
         self._retry(draft.work)
-
-    def _not_sealed(self, job: Job) -> None:
-        """A signature that does not verify is live: replace all of them at once."""
-        if job.zone.live is job.live:
-            self.submit([Work(job.zone, resign=True)])

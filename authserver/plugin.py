@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from authserver.schedule import Schedule
-    from engine import Clock, Cookies, Limiter, Responder, ZoneSlot
+    from engine import Clock, Cookies, Limiter, Predicate, Responder, ZoneSlot
 
 __all__ = [
     "EFFECT",
@@ -63,6 +63,7 @@ __all__ = [
     "SOURCES",
     "TIMEOUTS",
     "TRANSFER",
+    "VIEW",
     "ZONES",
     "Address",
     "AddressKind",
@@ -108,6 +109,7 @@ __all__ = [
     "Timeouts",
     "Transfer",
     "TransferRule",
+    "View",
     "Word",
     "Zone",
     "ZoneBackend",
@@ -282,6 +284,14 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What `view` says: the view's name, and which queries are its; None: all."""
+
+    name: str
+    predicate: "Predicate | None"
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where zones come from, for the server to read and to watch.
 
@@ -322,6 +332,7 @@ SIGNING: Final[Capability[Signing]] = Capability("signing")
 SOURCES: Final[Capability[Source]] = Capability("sources of zones")
 TIMEOUTS: Final[Capability[Timeouts]] = Capability("limits of streams")
 TRANSFER: Final[Capability[TransferRule]] = Capability("zone transfer")
+VIEW: Final[Capability[View]] = Capability("a view")
 ZONES: Final[Capability[ZoneBackend]] = Capability("zones")
 
 
@@ -373,6 +384,16 @@ class Block:
     def addresses(self) -> tuple[str, ...]:
         """Addresses and interface names to listen on; empty: every address."""
         return tuple(dict.fromkeys(word for listen in self.offered(LISTEN) for word in listen.addresses))
+
+    @property
+    def view(self) -> View:
+        """The block's view; one without a name, of all queries, when it has none."""
+        return next(iter(self.offered(VIEW)), View("", None))
+
+    @property
+    def counted_as(self) -> str:
+        """What its queries are counted under: the same after the blocks of the Corefile were put into another order."""
+        return f"{self.label} {self.view.name}"
 
     @property
     def label(self) -> str:

@@ -24,6 +24,7 @@ from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
 from keys import custody, introduction, keyfiles, store, trash
+from keys.ds import ds_rdata
 from keys.errors import KeysError, KeySetError, StoreError
 from keys.policy import DEFAULT, INSECURE, Policy
 from keys.rollover import Wait, next_step
@@ -35,7 +36,7 @@ from signer.denial import denial_for
 from signer.plan import effect_of, signs
 from signer.sources import has_ours, identity_of, with_capped, without_ours
 from signer.ttls import served_ttls, ttls_of
-from signer.verify import before_live, presigned
+from signer.verify import AT_LIVE, NOT_SEALED, Expected, before_live, presigned
 from zones import history
 from zones.check import Finding, finding, from_engine, held
 from zones.serial import Serials
@@ -51,7 +52,7 @@ STILL_SIGNED: Final = "still-signed"
 NOT_RAISED: Final = "serial-not-raised"
 OTHER_KEYS: Final = "other-keys-sign"
 SIGNER_AWAY: Final = "signer-away"
-OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, SIGNER_AWAY)
+OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, SIGNER_AWAY, NOT_SEALED, *AT_LIVE)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
@@ -91,6 +92,11 @@ class Live:
         """The published serial."""
         return self.signed.serial
 
+    def has_expired(self, now: int) -> bool:
+        """Whether some signature of it ran out."""
+        earliest = self.signed.earliest_expiration
+        return earliest is not None and earliest <= now
+
     def is_ahead(self, now: int) -> bool:
         """Whether a clock that ran ahead signed it, so that it is not valid yet."""
         return self.latest_inception is not None and self.latest_inception > now
@@ -117,6 +123,11 @@ class Zone:
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"
     """What becomes of content that brings wrong signatures along."""
+    parent_ds: tuple[bytes, ...] = ()
+    """DS rdatas known at the parent, beside those of keys that were seen there: one of all has to lead to a key that
+    signs the DNSKEY RRset."""
+    failed: Live | None = None
+    """What was live and failed before it was sealed: none of its signatures is carried over."""
 
     @property
     def is_held(self) -> bool:
@@ -294,6 +305,20 @@ class Publisher:
             for key in keys:
                 history.mark_removed(tx, *key, now)
 
+    def fall_back(self, zone: Zone, failed: Live, reason: Finding) -> bool:
+        """Serve the sealed version again in place of what failed to be sealed; whether that was live.
+
+        Without a sealed one, or with one that ran out, what failed goes on: most of its signatures are right.
+        """
+        if zone.live is not failed:
+            return False
+        zone.findings = (*zone.findings, reason)
+        zone.failed, zone.draft = failed, None  # which may have taken signatures of it over
+        if zone.sealed is not None and not zone.sealed.has_expired(self.clock.now()):
+            zone.live = zone.sealed
+            zone.slot.publish(zone.sealed.signed)
+        return True
+
     def tidy(self) -> None:
         """Forget zones that were removed long ago, and delete packs that nothing names any more."""
         now = self.clock.now()
@@ -315,8 +340,7 @@ class Publisher:
     def _published(self, one: _Ready) -> Outcome:
         zone = one.work.zone
         self._open.pop(zone.key, None)
-        zone.live = one.live
-        zone.draft = None
+        zone.live, zone.failed, zone.draft = one.live, None, None
         zone.identity = one.identity
         zone.findings = one.findings
         if one.work.content is not None:
@@ -431,7 +455,8 @@ class Publisher:
                 return self._unchanged(tx, work, last, findings, wait_until, now)
             if serials.when_same != serials.when_changed:
                 prepared = self._prepare(base, keys, policy, serials.when_same, now)
-        previous = zone.live if not is_ahead else None  # nothing of a clock that ran ahead is carried over
+        # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
+        previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         carried = zone.draft if zone.draft is not None and zone.draft.inception <= now else previous
         signed = SignedVersion(prepared.version, prepared.plan, carried.signed if carried is not None else None)
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
@@ -440,8 +465,9 @@ class Publisher:
             return _drafted(
                 again, Draft(again, signed, tuple(keys), slow_keys, _latest_inception(prepared.plan, None) or now, now)
             )
-        if (verdict := before_live(signed)).is_held:
-            return self._held(zone, (*findings, *verdict.findings))
+        if (verdict := before_live(signed, _expected(zone, policy, keys, now))).is_held:
+            outcome = self._held(zone, (*findings, *verdict.findings))
+            return replace(outcome, retry=_another_try(work, verdict.findings, is_due=own.is_moved))
         content = work.content
         provenance = content.provenance if content is not None else (zone.live.provenance if zone.live else None)
         identity = identity_of(content.identity if content is not None else zone.identity, findings)
@@ -645,7 +671,7 @@ class Publisher:
             since = plan.inception if plan is not None else at
             zone.draft = Draft(Work(zone, resign=True), signed, tuple(keys), inception=since, begun_at=now)
             return Work(zone, resign=True)
-        if (verdict := before_live(signed)).is_held:
+        if (verdict := before_live(signed, replace(_expected(zone, policy, keys, at), horizon=0))).is_held:
             log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
             return Work(zone, resign=True)
         live = Live(
@@ -686,6 +712,22 @@ def _drafted(work: Work, draft: Draft) -> Outcome:
     before = work.zone.draft
     work.zone.draft = draft if before is None else replace(draft, begun_at=before.begun_at)
     return Outcome(work.zone, draft=work.zone.draft)
+
+
+def _another_try(work: Work, findings: Sequence[Finding], *, is_due: bool) -> Work | None:
+    """Other signatures may be right, and a parent changes; a chain comes out the same until the content is another."""
+    if any(one.rule.startswith(("signature-", "ds-")) for one in findings):
+        return replace(work, resign=work.resign or is_due)
+    return Work(work.zone, resign=True) if work.content is None or work.resign or is_due else None
+
+
+def _expected(zone: Zone, policy: Policy | None, keys: Iterable[Key], now: int) -> Expected:
+    """Nothing is carried over that has less than `refresh` to live, and nothing made either."""
+    if policy is None:
+        return Expected(now)
+    seen = [ds_rdata(key) for key in keys if key.sighting is not None and key.sighting.is_present]
+    is_liberal = policy.algorithm_roll == "liberal"
+    return Expected(now, horizon=policy.refresh, parent_ds=(*zone.parent_ds, *seen), is_liberal=is_liberal)
 
 
 def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:

@@ -47,13 +47,13 @@ class Query:
 
     @classmethod
     def from_declined(cls, declined: "Declined", local: tuple[str, int] = ("", 0)) -> "Query":
-        """The query that the engine handed over."""
+        """The query that the engine handed over; `local` is where its listener is bound."""
         return cls.from_head(
             declined.octets,
             declined.head,
             declined.client,
             declined.transport,
-            local=local,
+            local=(declined.local or local[0], local[1]),
             listener=declined.listener,
             block=declined.block,
         )

@@ -22,7 +22,9 @@ from authserver.state import State
 from engine import Clock, EngineError
 from keys.errors import KeysError
 from signer.slow import verify_batch
+from signer.verify import Expected, Verdict, before_sealed, not_sealed
 from zones import history
+from zones.check import Finding
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Sealer:
         state: State,
         clock: Clock,
         on_sealed: Callable[[Sequence[Job]], None],
-        on_failed: Callable[[Job], None],
+        on_failed: Callable[[Job, Finding], None],
     ) -> None:
         self._state = state
         self._clock = clock
@@ -106,19 +108,25 @@ class Sealer:
     def _slice(self, job: Job) -> None:
         if self._is_stopping:
             return
-        signed = job.live.signed
-        try:
-            is_made = signed.make(SLICE_US)
-            is_done = is_made and verify_batch(signed, job.live.keys) and signed.verify(SLICE_US)
-        except (EngineError, KeysError):
-            log.exception("%s: serial %d can't be sealed", job.zone.key, job.live.serial)
-            self._forget(job)
-            self._on_failed(job)
+        verdict = self._verdict(job)
+        if verdict.is_held:
+            if self._forget(job):
+                self._on_failed(job, verdict.findings[0])
             return
-        if is_done and self._forget(job):
+        if verdict.is_complete and self._forget(job):
             if not self._ready:
                 self._ready_since = time.monotonic()
             self._ready[job.zone.key] = job
+
+    def _verdict(self, job: Job) -> Verdict:
+        """What the engine can't verify comes first, so that the gate finds all of it verified in the end."""
+        signed = job.live.signed
+        try:
+            if not verify_batch(signed, job.live.keys):
+                return Verdict(is_complete=False)
+        except (EngineError, KeysError) as error:
+            return Verdict((not_sealed(signed, str(error)),))
+        return before_sealed(signed, SLICE_US, _expected(job, self._clock.now()))
 
     def _forget(self, job: Job) -> bool:
         """Take a job off the list; False when a newer one stands in its place."""
@@ -165,3 +173,11 @@ class Sealer:
                 return [replace(job, next_step_at=mark_served(tx, job.zone.key, job.live, now)) for job in jobs]
         finally:
             self._state.release_pack(refs)
+
+
+def _expected(job: Job, now: int) -> Expected:
+    """Part of the horizon of going live may be used up by now, and the more the larger the zone is."""
+    policy = job.live.policy
+    if policy is None:
+        return Expected(now)
+    return Expected(now, horizon=policy.refresh // 2, is_liberal=policy.algorithm_roll == "liberal")

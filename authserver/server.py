@@ -54,7 +54,7 @@ from authserver.plugin import (
     StreamLimits,
 )
 from authserver.plugins.transfer import rule_of
-from authserver.publisher import Zone
+from authserver.publisher import Zone, ZoneKey
 from authserver.query import Query, Response
 from authserver.schedule import Action, Schedule
 from authserver.sockets import DeclinedQueries, NotifyTarget, notify
@@ -71,6 +71,7 @@ from keys.policy import Policy
 from keys.rollover import is_asking
 from keys.states import Sighting
 from zones.naming import is_at_or_below
+from zones.source import Provenance
 from zones.transfer import is_notify_answer, notified, notify_message, parse_targets
 
 log = logging.getLogger(__name__)
@@ -230,17 +231,20 @@ class Server:
             is_settled=lambda: all(one.is_settled for one in followers),
             is_stopping=self._stop.is_set,
         )
-        registry = Registry(self.pipeline)
+        known = await asyncio.to_thread(self.pipeline.provenances)
+        sites = _sites(configuration)
+        registry = Registry(self.pipeline, sites, known)
         world = World(registry, self.pipeline, self.state, self.clock, self._route, self.look_again)
-        followers = [follower(site, world) for site in _sites(configuration)]
+        followers = [follower(site, world) for site in sites]
         stores = {one.name: one for signing in configuration.offered(SIGNING) for one in signing.stores}
         self.state.vault.tokens = custody.tokens(stores.values(), self.state.vault.tokens, self._token_lock)
-        await self._restore(followers)
+        await self._restore(followers, known)
         await configuration.start()
         gone = [zone for key, zone in self.pipeline.zones.items() if key not in registry.zones]
         await self._unfollow()
         self.configuration, self.followers, self._registry = configuration, followers, registry
         registry.put_in_force()
+        self._say_new_names(known)
         self._route()
         await self.pipeline.remove(gone)
         self._follow()
@@ -249,9 +253,19 @@ class Server:
         zones = list(self.pipeline.zones.values())
         return [*zone_metrics(metric_facts(zones)), *key_metrics(zones, self.parents.status, self.clock.now())]
 
-    async def _restore(self, followers: list[Follower]) -> None:
+    def _say_new_names(self, known: Mapping[ZoneKey, Provenance | None]) -> None:
+        """A zone whose view got another name begins with new keys, which its DS at the parent does not know."""
+        zones = self._registry.zones
+        left: dict[bytes, list[ZoneKey]] = {}
+        for key in known.keys() - zones.keys():
+            left.setdefault(key.origin, []).append(key)
+        for key in zones.keys() - known.keys():
+            if key.origin in left and zones[key].policy is not None:
+                before = ", ".join(f"'{other.view}'" for other in sorted(left[key.origin]))
+                log.warning("%s: begins with new keys; those kept under the view's name %s are not used", key, before)
+
+    async def _restore(self, followers: list[Follower], known: Mapping[ZoneKey, Provenance | None]) -> None:
         """The last good versions of what the state knows."""
-        known = await asyncio.to_thread(self.pipeline.provenances)
         zones = [zone for one in followers for zone in one.known(known)]
         fresh = {zone.key: zone for zone in zones if zone.key not in self.pipeline.zones}
         await self.pipeline.restore(list(fresh.values()))
@@ -294,6 +308,8 @@ class Server:
                     chained=not block.is_direct,
                     guarded=block.is_guarded,
                     effects=effects,
+                    view=block.view.predicate,
+                    counted_as=block.counted_as,
                 )
                 routes.append(route)
         self.responder.route(routes)
@@ -592,7 +608,7 @@ def _stay() -> None:
 
 def _sites(configuration: Configuration) -> list[Site]:
     return [
-        Site(source, block.label, _policies(block))
+        Site(source, block.view.name, block.label, _policies(block))
         for block in configuration.blocks
         for source in block.offered(SOURCES)
     ]

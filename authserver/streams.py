@@ -426,6 +426,12 @@ class Connection(asyncio.BufferedProtocol):
         elif not self._tasks:
             self._finish()
 
+    @property
+    def _local(self) -> str | None:
+        """The address that was asked."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return name[0] if name else None
+
     def _take(self, message: bytes) -> None:
         listening = self._listening
         self._taken += 1
@@ -435,7 +441,9 @@ class Connection(asyncio.BufferedProtocol):
             self._end("malformed")
             return
         idle_ms = 0 if self._is_ending else listening.idle_ms()
-        answer = listening.streams.responder.answer(listening.number, message, self._peer, listening.transport, idle_ms)
+        answer = listening.streams.responder.answer(
+            listening.number, message, self._peer, listening.transport, idle_ms, self._local
+        )
         if answer is None:
             self._end("malformed")
         elif isinstance(answer, bytes):

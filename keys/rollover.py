@@ -119,9 +119,11 @@ def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -
         # The clock went back: every waiting time would be measured wrongly, so nothing moves until it is right again.
         return Wait(newest)
     ordered = sorted(keys, key=_age)
+    # Keys that are gone wait to be removed, and have no part in anything else but the count of generations.
+    alive = [key for key in ordered if key.goal is Goal.PRESENT or not is_hidden(key)]
     waits: list[Blocked] = []
-    for look in (_next_fact, _next_goal, _next_decision, _next_removal):
-        found = look(ordered, policy, ttls, now)
+    for look, seen in ((_next_fact, alive), (_next_goal, ordered), (_next_decision, alive), (_next_removal, ordered)):
+        found = look(seen, policy, ttls, now)
         if not isinstance(found, list):
             return found
         waits += found

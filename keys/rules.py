@@ -9,6 +9,7 @@ with the corrections that docs/adr/key-rollover.md lists. They know states alone
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from keys.states import Key, RecordKind, RecordState
@@ -108,7 +109,8 @@ def forbids(before: Sequence[Key], after: Sequence[Key], *, is_strict: bool, may
 
 def letters(key: Key) -> str:
     """The states of a key's records as patterns see them."""
-    return "".join(_LETTERS[key.state(kind)] for kind in _KINDS)
+    states = key.states
+    return "".join([_LETTERS[states[kind].state] if kind in states else "H" for kind in _KINDS])
 
 
 def is_hidden(key: Key) -> bool:
@@ -121,6 +123,7 @@ def has_signer(keys: Iterable[Key], algorithm: int) -> bool:
     return Constellation(keys).exists(_SIGNED, algorithm)
 
 
+@cache
 def _matches(one: str, pattern: str) -> bool:
     return all(wanted in ("-", letter) for letter, wanted in zip(one, pattern, strict=True))
 

@@ -281,11 +281,11 @@ def sealed(version: Version, key: SigningKey, denial: Denial) -> SignedVersion:
     ]
     plan = SigningPlan([(key, True, True)], inception=now - 3600, expiration=now + 86400, denial=to_engine(denial))
     signed = SignedVersion(version.edited(apex), plan)
-    if findings := signed.check():
+    if findings := signed.check(now):
         raise ValueError(findings)
     while not signed.make(1_000_000):
         pass
-    while not signed.verify(1_000_000):
+    while not signed.verify(1_000_000, now):
         pass
     signed.seal()
     return signed

@@ -1,12 +1,12 @@
 """The `prometheus` directive: serves metrics, under CoreDNS's names where CoreDNS has them.
 
-A *row* is a count as the engine keeps it: block, origin that routed, transport, family, kind, key, count; a *tally*
-keeps the same rows for what a chain answered. Rows are added up to metrics only when somebody asks for them.
+A *row* is a count as the engine keeps it: what its block is counted as, origin that routed, transport, family, kind,
+key, count; a *tally* keeps the same rows for what a chain answered. Rows are added up to metrics when asked for.
 """
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -52,8 +52,10 @@ SCHEMA = Schema(
 
 DEFAULT: Final = ("localhost", 9153)
 
-Row: TypeAlias = tuple[int, bytes, str, int, str, int, int]
+Row: TypeAlias = tuple[str, bytes, str, int, str, int, int]
 Labels: TypeAlias = tuple[str, ...]
+Servers: TypeAlias = Mapping[tuple[str, bytes], Labels]
+"""The labels `server` and `view` of what a block is counted as, for each of its origins."""
 
 SIZES: Final = (100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000)
 DURATIONS_US: Final = tuple(250 * 2**power for power in range(16))
@@ -91,10 +93,10 @@ class Tally:
         self.counts[*head, kind, next((bound for bound in bounds if value <= bound), 0)] += 1
         self.counts[*head, f"{kind}_sum", 0] += value
 
-    def rows(self, block: int) -> Iterator[Row]:
+    def rows(self, counted_as: str) -> Iterator[Row]:
         """The counts as rows."""
         for (origin, transport, family, kind, key), count in self.counts.items():
-            yield block, origin, transport, family, kind, key, count
+            yield counted_as, origin, transport, family, kind, key, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +152,19 @@ class _Histogram:
 class Sums:
     """Rows added up by the labels of CoreDNS's metrics."""
 
-    def __init__(self, rows: Iterable[Row], servers: dict[int, str]) -> None:
+    def __init__(self, rows: Iterable[Row], servers: Servers) -> None:
         """Rows of blocks that have no server are left out."""
         self.requests: Counter[Labels] = Counter()
         self.do: Counter[Labels] = Counter()
         self.responses: Counter[Labels] = Counter()
         self.histograms: dict[str, dict[Labels, _Histogram]] = defaultdict(lambda: defaultdict(_Histogram))
         for row in rows:
-            if row[0] in servers:
-                self._add(servers[row[0]], row)
+            if row[:2] in servers:
+                self._add(servers[row[:2]], row)
 
-    def _add(self, server: str, row: Row) -> None:
+    def _add(self, labels: Labels, row: Row) -> None:
         _, origin, transport, family, kind, key, count = row
-        head = (server, name_text(origin), "")
+        head = (labels[0], name_text(origin), labels[1])
         if kind == "type":
             # CoreDNS's families are those of the address: 1 is IPv4, 2 is IPv6.
             self.requests[*head, transport, "1" if family == 4 else "2", _type(key)] += count
@@ -171,8 +173,8 @@ class Sums:
         elif kind == "do":
             self.do[head] += count
         else:
-            labels = head if kind.startswith("duration") else (*head, transport)
-            histogram = self.histograms[kind.removesuffix("_sum")][labels]
+            where = head if kind.startswith("duration") else (*head, transport)
+            histogram = self.histograms[kind.removesuffix("_sum")][where]
             if kind.endswith("_sum"):
                 histogram.total += count
             else:
@@ -186,8 +188,8 @@ def _type(rtype: int) -> str:
 _HEAD: Final = ("server", "zone", "view")
 
 
-def query_metrics(rows: Iterable[Row], servers: dict[int, str]) -> list[Metric]:
-    """The metrics of queries that CoreDNS has, for the blocks that are named by number."""
+def query_metrics(rows: Iterable[Row], servers: Servers) -> list[Metric]:
+    """The metrics of queries that CoreDNS has, for these servers."""
     sums = Sums(rows, servers)
     return [
         _counter("coredns_dns_requests", "Queries.", (*_HEAD, "proto", "family", "type"), sums.requests),
@@ -197,6 +199,11 @@ def query_metrics(rows: Iterable[Row], servers: dict[int, str]) -> list[Metric]:
         _histogram("coredns_dns_response_size_bytes", "Octets of responses.", "response_octets", sums, 1),
         _histogram("coredns_dns_request_duration_seconds", "Time to answer.", "duration_us", sums, 1e6),
     ]
+
+
+def servers_of(blocks: Iterable[Block]) -> Servers:
+    """How these blocks are labelled."""
+    return {(block.counted_as, origin): (block.label, block.view.name) for block in blocks for origin in block.origins}
 
 
 def _counter(name: str, text: str, labels: Labels, counts: Counter[Labels]) -> Metric:
@@ -233,7 +240,7 @@ def configuration_metrics(configuration: Configuration, blocks: Iterable[Block])
     for block in blocks:
         for origin in block.origins:
             for name in block.plugins:
-                enabled.add_metric((block.label, name_text(origin), "", name), 1)
+                enabled.add_metric((block.label, name_text(origin), block.view.name, name), 1)
     yield enabled
 
 
@@ -269,7 +276,7 @@ class Exporter:
         blocks = [block for block in self.configuration.blocks if self._scrapes(block)]
         scrapes = [scrape for block in blocks for scrape in self._scrapes(block)]
         yield from configuration_metrics(self.configuration, blocks)
-        yield from query_metrics(self._rows(blocks), {block.number: block.label for block in blocks})
+        yield from query_metrics(self._rows(blocks), servers_of(blocks))
         yield from engine_metrics(running.responder.totals(), running.responder.log_dropped)
         yield from running.zone_metrics()
         yield from running.stream_metrics()
@@ -286,7 +293,7 @@ class Exporter:
         yield from self.configuration.running.responder.counters()
         for block in blocks:
             for scrape in self._scrapes(block):
-                yield from scrape.tally.rows(block.number)
+                yield from scrape.tally.rows(block.counted_as)
 
 
 def setup(build: Build) -> Link | None:

@@ -10,6 +10,7 @@ use zonewright_engine::clock::Clock;
 use zonewright_engine::effect::Effects;
 use zonewright_engine::limit::{self, Limiter};
 use zonewright_engine::name::{self, Name};
+use zonewright_engine::predicate::{Operand, Predicate};
 use zonewright_engine::responder::{BlockParts, ZoneSlot};
 use zonewright_engine::serve::Service;
 use zonewright_engine::signed::SignedVersion;
@@ -33,13 +34,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let limited = || Effects { limiter: Some(Arc::new(Limiter::new(limits.clone()))), ..Effects::default() };
     charges(&Limiter::new(limits.clone()), rounds);
     let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
-    for (title, effects, options) in [
-        ("plain", Effects::default(), None),
-        ("EDNS", Effects::default(), Some(&[][..])),
-        ("EDNS and a cookie", Effects::default(), Some(&cookie[..])),
-        ("plain, rate limited", limited(), None),
+    for (title, effects, options, view) in [
+        ("plain", Effects::default(), None, None),
+        ("EDNS", Effects::default(), Some(&[][..]), None),
+        ("EDNS and a cookie", Effects::default(), Some(&cookie[..]), None),
+        ("plain, rate limited", limited(), None, None),
+        ("plain, in a view by address", Effects::default(), None, Some(("client_ip", "within", "10.0.0.0/8"))),
+        ("plain, in a view by name", Effects::default(), None, Some(("name", "matches", "^host[0-9]+\\.example"))),
     ] {
-        let service = service(effects)?;
+        let service = service(effects, view)?;
         let queries: Vec<Vec<u8>> = (0..NAMES).map(|number| query(number, options)).collect::<Result<_, _>>()?;
         let mut out = vec![0; LARGEST];
         let received = Instant::now();
@@ -73,7 +76,9 @@ fn charges(limiter: &Limiter, rounds: usize) {
     }
 }
 
-fn service(effects: Effects) -> Result<Service, Box<dyn std::error::Error>> {
+type View = Option<(&'static str, &'static str, &'static str)>;
+
+fn service(effects: Effects, view: View) -> Result<Service, Box<dyn std::error::Error>> {
     let origin = Name::from_text(b"example.", name::ROOT)?;
     let mut text = String::from("$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\nns A 192.0.2.1\n");
     for number in 0..NAMES {
@@ -84,7 +89,13 @@ fn service(effects: Effects) -> Result<Service, Box<dyn std::error::Error>> {
     let slot = Arc::new(ZoneSlot::new(origin.clone()));
     slot.swap(version.map(|version| Arc::new(SignedVersion::new(Arc::new(version), None, None))));
     let service = Service::new(Arc::new(Clock::default()), 16)?;
-    service.responder.route(vec![BlockParts {
+    let view = view.map(|(fact, word, with)| {
+        let program =
+            [("fact", fact), (word, with)].map(|(word, text)| (word.to_owned(), Operand::Text(text.to_owned())));
+        Predicate::of(program.to_vec()).map(Arc::new)
+    });
+    let view = view.transpose()?;
+    service.route(vec![BlockParts {
         number: 0,
         listeners: vec![0],
         origins: vec![origin.clone()],
@@ -92,6 +103,8 @@ fn service(effects: Effects) -> Result<Service, Box<dyn std::error::Error>> {
         chained: false,
         guarded: false,
         effects: Arc::new(effects),
+        view,
+        counted_as: "".into(),
     }]);
     Ok(service)
 }

@@ -13,6 +13,7 @@ use zonewright_engine::effect::{Any, Effects, LONGEST_NSID};
 use zonewright_engine::limit::{self, Limiter};
 use zonewright_engine::message::Query;
 use zonewright_engine::name::Name;
+use zonewright_engine::predicate::{Operand, Predicate};
 use zonewright_engine::responder::{Arrival, BlockParts, Outcome, Transport, ZoneSlot, refuse};
 use zonewright_engine::serve::Service;
 use zonewright_engine::signed::{Plan, SignedVersion};
@@ -114,10 +115,16 @@ impl Subject {
             chained,
             guarded: chained,
             effects,
+            view: None,
+            counted_as: "".into(),
         };
         let logged = Arc::new(Effects { log: true, ..Effects::default() });
         let chained = vec![name("chained.test.")];
-        service.responder.route(vec![
+        service.route(vec![
+            BlockParts {
+                view: Some(some_view()),
+                ..block(4, 0, origins.clone(), zones.clone(), false, Arc::clone(&logged))
+            },
             block(0, 0, origins.clone(), zones.clone(), false, logged),
             block(1, 0, chained.clone(), Vec::new(), true, Arc::default()),
             block(2, ODD, origins, zones, false, every_effect()),
@@ -185,6 +192,32 @@ fn every_effect() -> Arc<Effects> {
         cookies: Some(Arc::new(Cookies { secrets: vec![[7; 16], [8; 16]], required: true })),
         limiter: Some(Arc::new(Limiter::new(limits))),
     })
+}
+
+/// Some queries have it, some have not; it looks at every fact.
+fn some_view() -> Arc<Predicate> {
+    let names = ["class", "client_ip", "name", "port", "proto", "server_ip", "server_port", "type"];
+    let mut program: Vec<(String, Operand)> = vec![("constant".into(), Operand::Text(String::new()))];
+    for name in names {
+        program.push(("fact".into(), Operand::Text(name.into())));
+        program.push(("+".into(), Operand::None));
+    }
+    program.push(("matches".into(), Operand::Text("[a-m]+.*(IN|TYPE[0-9]+)$".into())));
+    program.push(("constant".into(), Operand::Number(0.0)));
+    for name in ["bufsize", "id", "opcode", "size"] {
+        program.push(("fact".into(), Operand::Text(name.into())));
+        program.push(("+".into(), Operand::None));
+    }
+    program.extend([
+        ("constant".into(), Operand::Number(2.0)),
+        ("%".into(), Operand::None),
+        ("constant".into(), Operand::Number(0.0)),
+        ("==".into(), Operand::None),
+        ("fact".into(), Operand::Text("do".into())),
+        ("or".into(), Operand::None),
+        ("or".into(), Operand::None),
+    ]);
+    Arc::new(Predicate::of(program).expect("a program"))
 }
 
 fn arrival(listener: u32, transport: Transport) -> Arrival {

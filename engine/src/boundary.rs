@@ -29,6 +29,7 @@ use crate::limit;
 use crate::message;
 use crate::name::{self, Name};
 use crate::nsec3;
+use crate::predicate;
 use crate::rdata;
 use crate::responder::{self, Arrival, BlockParts, Outcome, Transport};
 use crate::serve;
@@ -455,6 +456,11 @@ fn verify_signature(
     Ok(verify::signature(&key, &wire(owner)?, rtype, ttl, &rdatas, rrsig))
 }
 
+/// A time as RRSIG has it (RFC 4034 section 3.1.5).
+fn serial_time(now: i64) -> u32 {
+    u32::try_from(now.rem_euclid(1 << 32)).unwrap_or(0)
+}
+
 #[pyclass(frozen, module = "engine._native")]
 struct Denial(denial::Choice);
 
@@ -562,8 +568,31 @@ impl SignedVersion {
         self.0.verified()
     }
 
-    fn check(&self, py: Python<'_>) -> Vec<Diagnostic> {
-        diagnostics(&py.detach(|| verify::check(&self.0)))
+    #[pyo3(signature = (now, *, horizon = 0, parent_ds = Vec::new(), foreign = Vec::new(), is_liberal = false))]
+    fn check(
+        &self,
+        py: Python<'_>,
+        now: i64,
+        horizon: u32,
+        parent_ds: Vec<Vec<u8>>,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> Vec<Diagnostic> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds, foreign, is_liberal };
+        diagnostics(&py.detach(|| verify::check(&self.0, &expected)))
+    }
+
+    #[pyo3(signature = (now, *, horizon = 0, foreign = Vec::new(), is_liberal = false))]
+    fn check_signatures(
+        &self,
+        py: Python<'_>,
+        now: i64,
+        horizon: u32,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> Vec<Diagnostic> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign, is_liberal };
+        diagnostics(&py.detach(|| verify::check_signatures(&self.0, &expected)))
     }
 
     fn check_presigned(&self, py: Python<'_>, now: i64) -> Vec<Diagnostic> {
@@ -574,8 +603,18 @@ impl SignedVersion {
         py.detach(|| self.0.make(Duration::from_micros(budget_us)))
     }
 
-    fn verify(&self, py: Python<'_>, budget_us: u64) -> PyResult<bool> {
-        py.detach(|| self.0.verify(Duration::from_micros(budget_us))).map_err(SignatureError::new_err)
+    #[pyo3(signature = (budget_us, now, *, horizon = 0, foreign = Vec::new(), is_liberal = false))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        budget_us: u64,
+        now: i64,
+        horizon: u32,
+        foreign: Vec<Vec<u8>>,
+        is_liberal: bool,
+    ) -> PyResult<bool> {
+        let expected = verify::Expected { now: serial_time(now), horizon, parent_ds: Vec::new(), foreign, is_liberal };
+        py.detach(|| self.0.verify(Duration::from_micros(budget_us), &expected)).map_err(SignatureError::new_err)
     }
 
     #[getter]
@@ -795,12 +834,17 @@ struct Block {
     chained: bool,
     guarded: bool,
     effects: Arc<effect::Effects>,
+    view: Option<Arc<predicate::Predicate>>,
+    counted_as: Box<str>,
 }
 
 #[pymethods]
 impl Block {
     #[new]
-    #[pyo3(signature = (number, listeners, origins, zones, *, chained = false, guarded = false, effects = None))]
+    #[pyo3(signature = (
+        number, listeners, origins, zones, *, chained = false, guarded = false, effects = None, view = None,
+        counted_as = ""
+    ))]
     #[allow(clippy::too_many_arguments, reason = "all but four are words")]
     fn new(
         number: i64,
@@ -810,6 +854,8 @@ impl Block {
         chained: bool,
         guarded: bool,
         effects: Option<&Effects>,
+        view: Option<&Predicate>,
+        counted_as: &str,
     ) -> PyResult<Self> {
         let origins = origins.iter().map(|origin| wire(origin)).collect::<PyResult<_>>()?;
         let zones = zones
@@ -817,7 +863,8 @@ impl Block {
             .map(|(origin, slot)| Ok((wire(&origin)?, Arc::clone(&slot.0))))
             .collect::<PyResult<_>>()?;
         let effects = effects.map(|effects| Arc::clone(&effects.0)).unwrap_or_default();
-        Ok(Self { number, listeners, origins, zones, chained, guarded, effects })
+        let (view, counted_as) = (view.map(|view| Arc::clone(&view.0)), counted_as.into());
+        Ok(Self { number, listeners, origins, zones, chained, guarded, effects, view, counted_as })
     }
 }
 
@@ -831,7 +878,66 @@ impl Block {
             chained: self.chained,
             guarded: self.guarded,
             effects: Arc::clone(&self.effects),
+            view: self.view.clone(),
+            counted_as: self.counted_as.clone(),
         }
+    }
+}
+
+/// What stands with an operator; tried in this order, as True is a number to Python.
+#[derive(FromPyObject)]
+enum Operand {
+    Truth(bool),
+    Number(f64),
+    Text(String),
+    List(Vec<Operand>),
+}
+
+impl From<Operand> for predicate::Operand {
+    fn from(operand: Operand) -> Self {
+        match operand {
+            Operand::Truth(truth) => Self::Truth(truth),
+            Operand::Number(number) => Self::Number(number),
+            Operand::Text(text) => Self::Text(text),
+            Operand::List(list) => Self::List(list.into_iter().map(Into::into).collect()),
+        }
+    }
+}
+
+#[pyclass(frozen, module = "engine._native")]
+struct Predicate(Arc<predicate::Predicate>);
+
+#[pymethods]
+impl Predicate {
+    #[new]
+    fn new(program: Vec<(String, Option<Operand>)>) -> PyResult<Self> {
+        let program = program.into_iter().map(|(word, operand)| {
+            let operand = operand.map_or(predicate::Operand::None, Into::into);
+            (word, operand)
+        });
+        Ok(Self(Arc::new(predicate::Predicate::of(program.collect()).map_err(PyValueError::new_err)?)))
+    }
+
+    #[pyo3(signature = (query, client, transport, server = None))]
+    fn holds(
+        &self,
+        query: &[u8],
+        client: (String, u16),
+        transport: &str,
+        server: Option<(String, u16)>,
+    ) -> PyResult<bool> {
+        let query = message::Query::parse(query).map_err(|_| MessageError::new_err("not a well-formed query"))?;
+        let server = server.map(|(address, port)| address_of(&address, port)).transpose()?;
+        let lower = name::lower(query.qname);
+        let (client, transport) = (address_of(&client.0, client.1)?, transport_of(transport)?);
+        Ok(self.0.holds(&predicate::Facts {
+            query: &query,
+            lower: &lower,
+            qtype: query.qtype,
+            client,
+            server,
+            transport,
+        }))
     }
 }
 
@@ -915,6 +1021,11 @@ impl Declined {
     }
 
     #[getter]
+    fn local(&self) -> Option<String> {
+        self.0.local.map(|local| local.to_string())
+    }
+
+    #[getter]
     fn transport(&self) -> &'static str {
         self.0.transport.as_str()
     }
@@ -937,6 +1048,10 @@ fn address_of(address: &str, port: u16) -> PyResult<SocketAddr> {
     let plain = address.split('%').next().unwrap_or(address);
     let ip: IpAddr = plain.parse().map_err(|_| PyValueError::new_err(format!("{address}: not an IP address")))?;
     Ok(SocketAddr::new(ip, port))
+}
+
+fn local_of(address: Option<&str>) -> PyResult<Option<IpAddr>> {
+    address.map(|address| Ok(address_of(address, 0)?.ip())).transpose()
 }
 
 /// An OSError with its errno, so that Python makes the right subclass of it.
@@ -997,10 +1112,11 @@ impl Responder {
     fn route(&self, py: Python<'_>, blocks: Vec<PyRef<'_, Block>>) {
         let parts: Vec<BlockParts> = blocks.iter().map(|block| block.parts()).collect();
         drop(blocks);
-        py.detach(|| self.0.responder.route(parts));
+        py.detach(|| self.0.route(parts));
     }
 
-    #[pyo3(signature = (listener, query, client, transport, idle_ms = 0))]
+    #[pyo3(signature = (listener, query, client, transport, idle_ms = 0, local = None))]
+    #[allow(clippy::too_many_arguments, reason = "how a query came has many sides")]
     fn answer<'py>(
         &self,
         py: Python<'py>,
@@ -1009,21 +1125,23 @@ impl Responder {
         client: (String, u16),
         transport: &str,
         idle_ms: u32,
+        local: Option<&str>,
     ) -> PyResult<Option<Reply<'py>>> {
         let client = address_of(&client.0, client.1)?;
-        let transport = transport_of(transport)?;
+        let (local, transport) = (local_of(local)?, transport_of(transport)?);
         let idle = u16::try_from(idle_ms / 100).unwrap_or(u16::MAX);
-        let arrival = Arrival { worker: usize::MAX, listener, client, local: None, transport, batch: None, idle };
+        let arrival = Arrival { worker: usize::MAX, listener, client, local, transport, batch: None, idle };
         let (outcome, out) = py.detach(|| self.0.respond(query, &arrival));
         if let Outcome::Declined(block) = outcome {
             let octets = query.into();
-            let declined = responder::Declined { block, octets, listener, local: None, client, transport, idle };
+            let declined = responder::Declined { block, octets, listener, local, client, transport, idle };
             return Ok(Some(Reply::Declined(Bound::new(py, Declined(declined))?)));
         }
         Ok(to_answer(py, &outcome, &out).map(Reply::Octets))
     }
 
-    #[pyo3(signature = (slot, query, transport, effects = None, listener = None))]
+    #[pyo3(signature = (slot, query, transport, effects = None, listener = None, client = None, local = None))]
+    #[allow(clippy::too_many_arguments, reason = "how a query came has many sides")]
     fn answer_from<'py>(
         &self,
         py: Python<'py>,
@@ -1032,11 +1150,17 @@ impl Responder {
         transport: &str,
         effects: Option<&Effects>,
         listener: Option<u32>,
+        client: Option<(String, u16)>,
+        local: Option<&str>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let by = (transport_of(transport)?, listener);
+        let client = client
+            .map_or_else(|| Ok(SocketAddr::from(([0, 0, 0, 0], 0))), |(address, port)| address_of(&address, port))?;
+        let (listener, local, transport) = (listener.unwrap_or(u32::MAX), local_of(local)?, transport_of(transport)?);
+        // Whoever dresses this puts in how long the stream may be idle.
+        let arrival = Arrival { worker: usize::MAX, listener, client, local, transport, batch: None, idle: 0 };
         let effects = effects.map(|effects| Arc::clone(&effects.0)).unwrap_or_default();
         let mut out = vec![0; LARGEST];
-        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, by, &effects, &mut out));
+        let outcome = py.detach(|| self.0.responder.answer_from(&slot.0, query, &arrival, &effects, &mut out));
         to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
     }
 
@@ -1107,8 +1231,8 @@ impl Responder {
             .counters()
             .into_iter()
             .map(|row| {
-                let (origin, row, block) = (PyBytes::new(py, &row.origin), row.row, row.block);
-                (block, origin, row.transport.as_str(), row.family.number(), row.kind, row.key, row.count)
+                let (counted_as, origin, row) = (row.counted_as.into_string(), PyBytes::new(py, &row.origin), row.row);
+                (counted_as, origin, row.transport.as_str(), row.family.number(), row.kind, row.key, row.count)
             })
             .collect()
     }
@@ -1118,7 +1242,7 @@ impl Responder {
     }
 }
 
-type CounterRow<'py> = (i64, Bound<'py, PyBytes>, &'static str, u8, &'static str, u32, u64);
+type CounterRow<'py> = (String, Bound<'py, PyBytes>, &'static str, u8, &'static str, u32, u64);
 
 struct LogRow(crate::tap::LogEntry);
 
@@ -1162,8 +1286,8 @@ fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, QueryHead, Records,
-        Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag,
+        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, Predicate, QueryHead,
+        Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag,
         name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text,
         rrtype_to_text, verify_signature,
     };

@@ -17,6 +17,7 @@ pub mod limit;
 pub mod message;
 pub mod name;
 pub mod nsec3;
+pub mod predicate;
 pub mod rdata;
 pub mod reply;
 pub mod responder;

@@ -241,10 +241,7 @@ impl Limiter {
     }
 
     fn is_exempt(&self, client: IpAddr) -> bool {
-        self.limits
-            .exempt
-            .iter()
-            .any(|(first, bits)| first.is_ipv4() == client.is_ipv4() && masked(*first, *bits) == masked(client, *bits))
+        self.limits.exempt.iter().any(|(first, bits)| is_within(client, *first, *bits))
     }
 
     fn prefix(&self, client: IpAddr) -> u128 {
@@ -320,6 +317,12 @@ fn fullest(words: &[u64; WAYS], now: u16) -> usize {
 }
 
 /// The first bits of an address as a number, the rest 0.
+/// Whether an address is in the network of another one's first so many bits.
+#[must_use]
+pub fn is_within(address: IpAddr, first: IpAddr, bits: u8) -> bool {
+    first.is_ipv4() == address.is_ipv4() && masked(first, bits) == masked(address, bits)
+}
+
 fn masked(address: IpAddr, bits: u8) -> u128 {
     let (whole, length) = match address {
         IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, u32::from(bits.min(32))),

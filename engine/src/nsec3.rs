@@ -112,16 +112,12 @@ impl<'a> Rdata<'a> {
 pub fn label(hash: &Hash) -> [u8; 1 + LABEL] {
     let mut out = [b'0'; 1 + LABEL];
     out[0] = 32;
-    let places = out.iter_mut().skip(1);
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    let mut octets = hash.iter();
-    for place in places {
-        if held < 5 {
-            bits = (bits << 8) | u32::from(octets.next().copied().unwrap_or(0));
-            held += 8;
+    let mut places = out.iter_mut().skip(1);
+    for five in hash.chunks_exact(5) {
+        let bits = five.iter().fold(0_u64, |bits, octet| bits << 8 | u64::from(*octet));
+        for (shift, place) in (0..8).rev().map(|digit| 5 * digit).zip(places.by_ref()) {
+            *place = DIGITS.get((bits >> shift & 31) as usize).copied().unwrap_or(b'0');
         }
-        held -= 5;
-        *place = DIGITS.get(((bits >> held) & 31) as usize).copied().unwrap_or(b'0');
     }
     out
 }

@@ -26,6 +26,7 @@ use crate::message::{
     CLASS_IN, Opt, Query, Section, Writer, ede, flag, name_at, opcode, opcode_of, option, rcode, rrtype,
 };
 use crate::name::{self, Name};
+use crate::predicate::{Facts, Predicate};
 use crate::reply::{Manner, head_only, to_malformed, whole};
 use crate::signed::SignedVersion;
 use crate::udp::Wake;
@@ -126,21 +127,24 @@ fn hash(lower: &[u8]) -> u64 {
 }
 
 impl<T> SuffixTable<T> {
-    /// The first value entered for a name stays.
-    fn insert(&mut self, origin: &[u8], value: T) {
+    /// A value of a name that has one already is shown to `merge` with it.
+    fn insert(&mut self, origin: &[u8], value: T, merge: impl FnOnce(&mut T, T)) {
         let Some(lower) = Name::from_wire(&name::lower(origin)) else { return };
         self.deepest = self.deepest.max(name::label_count(&lower));
         let key = hash(&lower);
-        if self.table.find(key, |(known, _)| *known == lower).is_none() {
-            self.table.insert_unique(key, (lower, value), |(known, _)| hash(known));
+        match self.table.find_mut(key, |(known, _)| *known == lower) {
+            Some((_, known)) => merge(known, value),
+            None => drop(self.table.insert_unique(key, (lower, value), |(known, _)| hash(known))),
         }
     }
 
-    fn longest(&self, lower: &[u8]) -> Option<(&Name, &T)> {
+    /// What `choose` takes of the longest suffix whose value it takes something of.
+    fn longest<'t, U>(&'t self, lower: &[u8], choose: impl Fn(&'t T) -> Option<U>) -> Option<U> {
         let mut rest = Some(name::last_labels(lower, self.deepest));
         while let Some(suffix) = rest {
-            if let Some((known, value)) = self.table.find(hash(suffix), |(known, _)| **known == *suffix) {
-                return Some((known, value));
+            let found = self.table.find(hash(suffix), |(known, _)| **known == *suffix);
+            if let Some(chosen) = found.and_then(|(_, value)| choose(value)) {
+                return Some(chosen);
             }
             rest = name::parent(suffix);
         }
@@ -158,6 +162,8 @@ pub struct Block {
     pub guarded: bool,
     /// What its plugins do to its answers.
     pub effects: Arc<Effects>,
+    /// Which queries it takes; all without.
+    view: Option<Arc<Predicate>>,
     zones: SuffixTable<Arc<ZoneSlot>>,
 }
 
@@ -177,6 +183,10 @@ pub struct BlockParts {
     pub guarded: bool,
     /// What its plugins do to its answers.
     pub effects: Arc<Effects>,
+    /// Which queries it takes; all without.
+    pub view: Option<Arc<Predicate>>,
+    /// What its queries are counted under, also after the blocks were put into another order.
+    pub counted_as: Box<str>,
 }
 
 /// A key of a block: where a query was routed.
@@ -197,14 +207,37 @@ pub struct Routes {
     nowhere: Front,
 }
 
+/// A query, and how it came.
+type Came<'a> = (&'a Query<'a>, &'a Arrival);
+
 /// A route, and the zone of its block that holds the name.
 type Found<'a> = (&'a Arc<Route>, Option<&'a Arc<ZoneSlot>>);
 
 /// What one listener answers.
 #[derive(Default)]
 struct Listener {
-    table: SuffixTable<Arc<Route>>,
+    table: SuffixTable<Candidates>,
     front: Front,
+    /// Where it listens, if it has sockets.
+    bound: Option<SocketAddr>,
+}
+
+/// The routes of one key, in the order of the file; only blocks with a view leave queries for others.
+struct Candidates {
+    first: Arc<Route>,
+    others: Vec<Arc<Route>>,
+}
+
+impl Candidates {
+    fn add(&mut self, later: Self) {
+        self.others.push(later.first);
+    }
+
+    /// The first one that takes the query.
+    fn chosen(&self, holds: impl Fn(&Predicate) -> bool) -> Option<&Arc<Route>> {
+        let takes = |route: &Route| route.block.view.as_ref().is_none_or(|view| holds(view));
+        if takes(&self.first) { Some(&self.first) } else { self.others.iter().find(|route| takes(route)) }
+    }
 }
 
 /// What a listener says of itself, whatever is asked.
@@ -228,26 +261,35 @@ impl Listener {
 }
 
 impl Routes {
-    /// A table of blocks; of two keys that are the same on a listener the first is taken. `number` gives each route its
-    /// number from its block and key.
+    /// A table of blocks, tried in this order where keys are the same on a listener. `number` gives each route its number
+    /// from what its block is counted as and its key, `bound` the address of a listener.
     #[must_use]
-    pub fn new(blocks: Vec<BlockParts>, mut number: impl FnMut(i64, &Name) -> u32) -> Self {
+    pub fn new(
+        blocks: Vec<BlockParts>,
+        mut number: impl FnMut(&str, &Name) -> u32,
+        bound: impl Fn(u32) -> Option<SocketAddr>,
+    ) -> Self {
         let mut routes = Self::default();
         for parts in blocks {
             let mut zones = SuffixTable::default();
             for (origin, slot) in parts.zones {
-                zones.insert(&origin, slot);
+                // The first one stays.
+                zones.insert(&origin, slot, |_, _| ());
             }
-            let (chained, guarded, effects) = (parts.chained, parts.guarded, parts.effects);
-            let block = Arc::new(Block { number: parts.number, chained, guarded, effects, zones });
+            let BlockParts { number: index, chained, guarded, effects, view, .. } = parts;
+            let block = Arc::new(Block { number: index, chained, guarded, effects, view, zones });
             parts.listeners.iter().for_each(|listener| routes.listener(*listener).add(&block));
             for origin in parts.origins {
-                let number = number(block.number, &origin);
+                let number = number(&parts.counted_as, &origin);
                 let route = Arc::new(Route { number, origin: origin.clone(), block: Arc::clone(&block) });
                 for listener in &parts.listeners {
-                    routes.listener(*listener).table.insert(&origin, Arc::clone(&route));
+                    let candidates = Candidates { first: Arc::clone(&route), others: Vec::new() };
+                    routes.listener(*listener).table.insert(&origin, candidates, Candidates::add);
                 }
             }
+        }
+        for (listener, number) in routes.listeners.iter_mut().zip(0..) {
+            listener.bound = bound(number);
         }
         routes
     }
@@ -265,12 +307,16 @@ impl Routes {
         self.listeners.get(listener as usize).map_or(&self.nowhere, |listener| &listener.front)
     }
 
-    /// The route of a name in lower case, and the zone of its block that holds it.
-    fn find(&self, listener: u32, lower: &[u8], qtype: u16) -> Option<Found<'_>> {
-        let table = &self.listeners.get(listener as usize)?.table;
+    /// The route of a name in lower case, which a query asks for or leads to, and the zone of its block that holds it.
+    fn find(&self, (query, arrival): Came<'_>, lower: &[u8], qtype: u16) -> Option<Found<'_>> {
+        let listener = self.listeners.get(arrival.listener as usize)?;
+        let holds = |view: &Predicate| {
+            let server = listener.bound.map(|bound| SocketAddr::new(arrival.local.unwrap_or(bound.ip()), bound.port()));
+            view.holds(&Facts { query, lower, qtype, client: arrival.client, server, transport: arrival.transport })
+        };
         let zone_of = |lower: &[u8]| {
-            let (_, route) = table.longest(lower)?;
-            Some((route, route.block.zones.longest(lower).map(|(_, slot)| slot)))
+            let route = listener.table.longest(lower, |candidates| candidates.chosen(holds))?;
+            Some((route, route.block.zones.longest(lower, Some)))
         };
         // A DS question goes to the zone above the name's own (RFC 4035 section 3.1.4.1), or to the chain that may know one;
         // to that of the root only as the last resort, as in CoreDNS.
@@ -288,7 +334,7 @@ impl Routes {
 /// What a listener serves, as an answer of one block may go on there.
 struct Neighbours<'a> {
     routes: &'a Routes,
-    listener: u32,
+    came: Came<'a>,
     /// The block that answers; None if it is not known.
     block: Option<&'a Arc<Block>>,
 }
@@ -298,7 +344,7 @@ impl Beside for Neighbours<'_> {
     /// nothing that this one does not.
     fn slot_of(&self, lower: &[u8], qtype: u16) -> Option<&ZoneSlot> {
         let from = self.block?;
-        let (route, slot) = self.routes.find(self.listener, lower, qtype)?;
+        let (route, slot) = self.routes.find(self.came, lower, qtype)?;
         let to = &route.block;
         let is_open = if Arc::ptr_eq(from, to) { !to.guarded } else { !to.chained && from.effects.cover(&to.effects) };
         slot.filter(|_| is_open).map(|slot| &**slot)
@@ -385,7 +431,7 @@ pub struct Totals {
 /// Routes queries and answers them.
 pub struct Responder {
     routes: ArcSwap<Routes>,
-    known: Mutex<HashMap<(i64, Name), u32>>,
+    known: Mutex<HashMap<(Box<str>, Name), u32>>,
     /// Queries for Python.
     queue: ArrayQueue<Declined>,
     wake: Wake,
@@ -398,9 +444,9 @@ pub struct Responder {
     pub totals: Totals,
 }
 
-fn number_of(known: &mut HashMap<(i64, Name), u32>, block: i64, origin: &Name) -> u32 {
+fn number_of(known: &mut HashMap<(Box<str>, Name), u32>, counted_as: &str, origin: &Name) -> u32 {
     let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-    *known.entry((block, origin.clone())).or_insert(next)
+    *known.entry((counted_as.into(), origin.clone())).or_insert(next)
 }
 
 fn add(counter: &AtomicU64) {
@@ -427,19 +473,19 @@ impl Responder {
         })
     }
 
-    /// Swap the whole route table.
-    pub fn route(&self, blocks: Vec<BlockParts>) {
+    /// Swap the whole route table; `bound` gives the addresses of listeners.
+    pub fn route(&self, blocks: Vec<BlockParts>, bound: impl Fn(u32) -> Option<SocketAddr>) {
         let routes = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Routes::new(blocks, |block, origin| number_of(&mut known, block, origin))
+            Routes::new(blocks, |counted_as, origin| number_of(&mut known, counted_as, origin), bound)
         };
         let old = self.routes.swap(Arc::new(routes));
         reap(Box::new(old));
     }
 
-    /// Block number and key of every route there ever was, by the route's number.
+    /// What every route there ever was is counted as, and its key, by the route's number.
     #[must_use]
-    pub fn known_routes(&self) -> HashMap<u32, (i64, Name)> {
+    pub fn known_routes(&self) -> HashMap<u32, (Box<str>, Name)> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|(route, number)| (*number, route.clone())).collect()
     }
@@ -504,7 +550,7 @@ impl Responder {
     ) -> Outcome {
         let routes = self.routes.load();
         let lower = NameBuffer::lower(query.qname);
-        let found = routes.find(arrival.listener, lower.wire(), query.qtype);
+        let found = routes.find((query, arrival), lower.wire(), query.qtype);
         let front = routes.front(arrival.listener);
         let block = found.map(|(route, _)| &route.block).or(front.block.as_ref());
         let effects = block.map_or(&self.plain, |block| &block.effects);
@@ -553,7 +599,7 @@ impl Responder {
             }
             Some((route, _)) if route.block.chained => Err(route.block.number),
             Some((route, Some(slot))) => {
-                let beside = Neighbours { routes, listener: arrival.listener, block: Some(&route.block) };
+                let beside = Neighbours { routes, came: (query, arrival), block: Some(&route.block) };
                 Ok(from_slot(slot, query, &route.block.effects, &beside, manner, out))
             }
             Some((_, None)) | None => {
@@ -630,7 +676,7 @@ impl Responder {
         &self,
         slot: &ZoneSlot,
         octets: &[u8],
-        (transport, listener): (Transport, Option<u32>),
+        arrival: &Arrival,
         effects: &Effects,
         out: &mut [u8],
     ) -> Outcome {
@@ -638,20 +684,18 @@ impl Responder {
             Ok(query) => query,
             Err(reason) => return to_malformed(octets, reason, out),
         };
-        // Whoever dresses this puts in how long the stream may be idle.
-        let mut manner = Manner::new(&query, transport, effects, 0);
+        let mut manner = Manner::new(&query, arrival.transport, effects, arrival.idle);
         if !name::is_at_or_below(query.qname, &slot.origin) {
             return manner.refuse(&query, rcode::REFUSED, Some(ede::NOT_AUTHORITATIVE), out);
         }
         // Room for the cookie that `dress` will add.
         let has_cookie = query.edns.is_some_and(|edns| edns.option(option::COOKIE).is_some());
         manner.limit -= if has_cookie { 4 + crate::cookie::WHOLE } else { 0 };
-        let (routes, lower, listener) =
-            (self.routes.load(), NameBuffer::lower(query.qname), listener.unwrap_or(u32::MAX));
-        let found = routes.find(listener, lower.wire(), query.qtype);
+        let (routes, lower) = (self.routes.load(), NameBuffer::lower(query.qname));
+        let found = routes.find((&query, arrival), lower.wire(), query.qtype);
         let is_here = |other: Option<&Arc<ZoneSlot>>| other.is_some_and(|other| std::ptr::eq(&raw const **other, slot));
         let block = found.filter(|(_, other)| is_here(*other)).map(|(route, _)| &route.block);
-        let beside = Neighbours { routes: &routes, listener, block };
+        let beside = Neighbours { routes: &routes, came: (&query, arrival), block };
         from_slot(slot, &query, effects, &beside, &manner, out).outcome
     }
 
@@ -661,7 +705,7 @@ impl Responder {
         let Ok(query) = Query::parse(query) else { return whole(response, out) };
         let routes = self.routes.load();
         let lower = NameBuffer::lower(query.qname);
-        let found = routes.find(arrival.listener, lower.wire(), query.qtype);
+        let found = routes.find((&query, arrival), lower.wire(), query.qtype);
         let front = routes.front(arrival.listener);
         let block = found.map(|(route, _)| &route.block).or(front.block.as_ref());
         let effects = block.map_or(&self.plain, |block| &block.effects);

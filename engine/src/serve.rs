@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::clock::Clock;
 use crate::counters::{Counters, Family, Observation, Row};
 use crate::name::Name;
-use crate::responder::{Arrival, Declined, Observed, Outcome, Responder, Transport};
+use crate::responder::{Arrival, BlockParts, Declined, Observed, Outcome, Responder, Transport};
 use crate::tap::{LogEntry, Tap};
 use crate::udp::{Answerer, Datagram, Sockets};
 
@@ -21,8 +21,8 @@ const LOG_LINES: usize = 65536;
 
 /// One count, with the route spelt out.
 pub struct CounterRow {
-    /// The block's number.
-    pub block: i64,
+    /// What the block is counted as.
+    pub counted_as: Box<str>,
     /// The block's key the query was routed by.
     pub origin: Name,
     /// What is counted.
@@ -64,6 +64,11 @@ impl Service {
     pub fn start(this: &Arc<Self>) -> io::Result<()> {
         let answerer: Arc<dyn Answerer> = Arc::clone(this) as Arc<dyn Answerer>;
         this.sockets.start(&answerer)
+    }
+
+    /// Swap the whole route table.
+    pub fn route(&self, blocks: Vec<BlockParts>) {
+        self.responder.route(blocks, |listener| self.sockets.address(listener));
     }
 
     /// Answer a message that came by a stream.
@@ -117,8 +122,8 @@ impl Service {
     pub fn counters(&self) -> Vec<CounterRow> {
         let routes = self.responder.known_routes();
         let named = |row: Row| {
-            let (block, origin) = routes.get(&row.route)?;
-            Some(CounterRow { block: *block, origin: origin.clone(), row })
+            let (counted_as, origin) = routes.get(&row.route)?;
+            Some(CounterRow { counted_as: counted_as.clone(), origin: origin.clone(), row })
         };
         self.counters.rows().into_iter().filter_map(named).collect()
     }

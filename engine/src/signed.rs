@@ -19,7 +19,7 @@ use crate::message::rrtype;
 use crate::name;
 use crate::nsec3;
 use crate::rdata;
-use crate::verify;
+use crate::verify::{self, Expected};
 use crate::version::{RRset, Version, is};
 
 /// One signature with its validity.
@@ -41,8 +41,8 @@ pub struct PlanKey {
     pub signs_keys: bool,
     /// Signs everything else.
     pub signs_zone: bool,
-    /// None for an algorithm that is verified elsewhere.
-    public: Option<PublicKey>,
+    /// Its public part; None for an algorithm that is verified elsewhere.
+    pub public: Option<PublicKey>,
 }
 
 /// How a version is signed.
@@ -270,7 +270,7 @@ impl SignedVersion {
     }
 
     /// All units to be signed, in order of nodes; each place of the chain right behind its node's RRsets.
-    fn units_of_node(&self, node: usize) -> impl Iterator<Item = Unit> + '_ {
+    pub fn units_of_node(&self, node: usize) -> impl Iterator<Item = Unit> + '_ {
         let flags = self.version.node(node).map_or(is::OCCLUDED, |node| node.flags);
         let place = self.chain_place(node);
         self.version
@@ -468,6 +468,29 @@ impl SignedVersion {
         (plan.inception, plan.expiration.saturating_sub(early))
     }
 
+    /// What a unit covers as it is answered: owner, type, TTL, rdatas.
+    #[must_use]
+    pub fn covered(&self, unit: Unit) -> (Vec<u8>, u16, u32, Vec<Vec<u8>>) {
+        let data = self.data(unit);
+        (data.owner, data.rtype, data.ttl, data.rdatas)
+    }
+
+    /// Each RRSIG rdata of a unit as it is answered, made now where missing, and whether it was verified.
+    pub fn each_answered(&self, unit: Unit, mut each: impl FnMut(Vec<u8>, bool)) {
+        let (rtype, ttl) = self.rtype_and_ttl(unit);
+        for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
+            let Some(signature) = self.signature(number, key, unit) else { continue };
+            let head = head(key, self.labels_of(unit), rtype, ttl, [signature.inception, signature.expiration]);
+            each([&head, &*self.signer, &signature.octets].concat(), signature.verified.load(Memory::Acquire));
+        }
+    }
+
+    /// The slots of a unit in order of the keys that sign it.
+    fn slots_of(&self, unit: Unit) -> impl Iterator<Item = &Slot> {
+        let signers = self.keys().iter().enumerate().filter(move |(_, key)| self.signs(key, unit));
+        signers.filter_map(move |(number, _)| self.slot(number, unit))
+    }
+
     fn data(&self, unit: Unit) -> UnitData {
         let (rtype, ttl) = self.rtype_and_ttl(unit);
         let rdatas = match unit {
@@ -492,11 +515,32 @@ impl SignedVersion {
         rdata
     }
 
+    /// NSEC rdata of a node as it is answered, in place of what `out` held; false when there is not just one.
+    pub fn nsec_into(&self, node: usize, out: &mut Vec<u8>) -> bool {
+        out.clear();
+        if self.plan.is_none() {
+            let rrset = self.version.rrset_at(node, rrtype::NSEC).filter(|rrset| rrset.count == 1);
+            out.extend(rrset.iter().flat_map(RRset::rdatas).flatten());
+        } else if let Some(place) = self.chain_place(node) {
+            denial::nsec_rdata(&self.version, place, out);
+        }
+        !out.is_empty()
+    }
+
+    /// NSEC3 rdata of a place of a chain that is made here, in place of what `out` held.
+    pub fn nsec3_into(&self, place: usize, out: &mut Vec<u8>) {
+        out.clear();
+        if let Some(chain) = self.denial.hashed() {
+            chain.rdata(&self.version, place, out);
+        }
+    }
+
     // ------------------------------------------------------------------ carrying over
 
     fn carry_over(&self, previous: &Self) {
         let keys = self.keys_carried(previous);
-        if keys.iter().all(Option::is_none) {
+        // A signature is over its signer's name too.
+        if self.signer != previous.signer || keys.iter().all(Option::is_none) {
             return;
         }
         let (mut node, mut old) = (0, 0);
@@ -584,12 +628,14 @@ impl SignedVersion {
         self.made() >= self.total
     }
 
-    /// Verify made signatures for about `budget`; true when all are made and verified.
+    /// Verify made signatures for about `budget`; true when all are made and verified. What was verified in the version
+    /// before and carried over is not verified again.
     ///
     /// # Errors
     /// The first signature that is wrong.
-    pub fn verify(&self, budget: Duration) -> Result<bool, String> {
+    pub fn verify(&self, budget: Duration, expected: &Expected) -> Result<bool, String> {
         let deadline = Instant::now() + budget;
+        let keys = verify::Keys::of(self, expected);
         let mut walks = 0;
         // What is verified elsewhere may be missing: then a second walk finds nothing more either.
         while walks < 2 && self.verified() < self.total && self.made() >= self.total {
@@ -601,7 +647,7 @@ impl SignedVersion {
                 continue;
             }
             for unit in self.units_of_node(node) {
-                self.verify_unit(unit)?;
+                self.verify_unit(unit, &keys, expected)?;
             }
             if Instant::now() >= deadline {
                 break;
@@ -617,20 +663,15 @@ impl SignedVersion {
         self.verified.store(verified, Memory::Release);
     }
 
-    /// Verify every signature of a unit, as it would be answered.
-    ///
-    /// # Errors
-    /// Which signature is wrong, and how.
-    pub fn verify_unit(&self, unit: Unit) -> Result<(), String> {
-        for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
-            let Some(signature) = self.signature(number, key, unit) else { continue };
-            if signature.verified.load(Memory::Acquire) {
-                continue;
-            }
-            if key.public.is_none() {
-                continue;
-            }
-            self.holds(key, unit, signature)?;
+    /// Verify every signature of a unit, as it is answered.
+    fn verify_unit(&self, unit: Unit, keys: &verify::Keys, expected: &Expected) -> Result<(), String> {
+        let is_verified = |slot: &Slot| slot.get().is_some_and(|one| one.verified.load(Memory::Acquire));
+        if self.slots_of(unit).all(is_verified) {
+            return Ok(());
+        }
+        let verifiable = verify::unit(self, unit, keys, expected)?;
+        let right = self.slots_of(unit).zip(verifiable).filter(|(_, verifiable)| *verifiable);
+        for signature in right.filter_map(|(slot, _)| slot.get()) {
             if !signature.verified.swap(true, Memory::AcqRel) {
                 self.verified.fetch_add(1, Memory::AcqRel);
             }

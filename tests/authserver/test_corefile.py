@@ -37,6 +37,14 @@ def keys(text):
     return [str(key) for each in parse(text, {}).blocks for key in each.keys]
 
 
+def _suffixes(name):
+    """A wire name and all its ancestors."""
+    found = [name]
+    while found[-1] != b"\0":
+        found.append(found[-1][found[-1][0] + 1 :])
+    return found
+
+
 class TestTokens:
     @pytest.mark.parametrize(
         ("line", "expected"),
@@ -170,6 +178,9 @@ class TestKeys:
         [
             (".", "dns://.:53"),
             (":5353", "dns://.:5353"),
+            ("192.0.2.7/32", "dns://7.2.0.192.in-addr.arpa.:53"),
+            ("2001:db8::1/128", f"dns://1{'.0' * 23}.8.b.d.0.1.0.0.2.ip6.arpa.:53"),
+            ("2001:0DB8:FFFF::/36", "dns://f.8.b.d.0.1.0.0.2.ip6.arpa.:53"),
             ("Example.ORG", "dns://example.org.:53"),
             ("example.org.:1053", "dns://example.org.:1053"),
             ("dns://example.org", "dns://example.org.:53"),
@@ -207,6 +218,36 @@ class TestKeys:
         zones = zones_from_text(cidr)
         assert len(set(zones)) == count
         assert zones[0] == wire(first)
+
+    @given(st.ip_addresses(), st.data())
+    def test_the_zones_of_a_network_hold_it_and_nothing_else(self, address, data):
+        length = data.draw(st.integers(0, address.max_prefixlen))
+        network = ipaddress.ip_network(f"{address}/{length}", strict=False)
+        zones = zones_from_text(f"{address}/{length}")
+        step = 8 if address.version == 4 else 4
+        # So no key is more than 128 zones of IPv4, or 8 of IPv6.
+        assert len(set(zones)) == len(zones) == 2 ** (-length % step)
+        cut = -(-length // step) * step
+        parts = (network[0], network[-1], network[network.num_addresses // 3])
+        for inside in parts:
+            name = wire(inside.reverse_pointer + ".")
+            assert sum(name.endswith(zone) and zone in _suffixes(name) for zone in zones) == 1
+        labels = {len(_suffixes(zone)) for zone in zones}
+        assert labels == {cut // step + 3}
+
+    def test_the_zones_of_a_network_share_their_key_and_are_in_order(self):
+        (block,) = parse("10.8.0.0/14:5300 a.example {\n}\n", {}).blocks
+        assert [str(key) for key in block.keys] == [
+            *(f"dns://{number}.10.in-addr.arpa.:5300" for number in range(8, 12)),
+            "dns://a.example.:53",
+        ]
+        assert {key.text for key in block.keys} == {"10.8.0.0/14:5300", "a.example"}
+
+    def test_what_is_no_network_is_told_with_its_line(self):
+        text = "10.0.0.0/33 {\n}\n10.0.0/8 {\n}\n2001:db8::/129 {\n}\n1.2.3.4.5/8 {\n}\n:::/4 {\n}\n2001:db8:: {\n}\n"
+        problems = errors(text)
+        assert [problem.split(":")[1] for problem in problems] == ["1", "3", "5", "7", "9", "11"]
+        assert all("a reverse zone is" in problem for problem in problems)
 
     @given(st.ip_addresses(v=4), st.integers(0, 32))
     def test_reverse_zones_hold_the_reverse_names_of_the_network(self, address, length):

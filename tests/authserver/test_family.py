@@ -10,7 +10,7 @@ from authserver.state import State
 from engine import Clock, Version, ZoneSlot, name_from_text, read_zone
 from keys import introduction, store
 from keys.ds import ds_rdata
-from keys.policy import DEFAULT, INSECURE
+from keys.policy import DEFAULT, INSECURE, KeySpec, Role
 from keys.states import RecordKind
 from zones import history
 
@@ -57,7 +57,7 @@ class World:
                 live = zone.live
                 if live is None or zone.sealed is live:
                     continue
-                while not (live.signed.make(10**6) and live.signed.verify(10**6)):
+                while not (live.signed.make(10**6) and live.signed.verify(10**6, self.clock.now())):
                     pass
                 live.signed.seal()
                 with self.state.transaction() as tx:
@@ -175,3 +175,31 @@ def test_bootstrapping_shows_the_cds_below_the_name_servers_until_there_is_a_ds(
     assert world[PARENT].slot.current.rrset(signal, CDS) == (3600, [ds_rdata(key)])
     world.go(2 * DAY)
     assert world[PARENT].slot.current.rrset(signal, CDS) is None
+
+
+SPLIT = (KeySpec(Role.KSK, 13), KeySpec(Role.ZSK, 13))
+LIVES = {
+    "algorithm": [(KeySpec(Role.CSK, 15),), (KeySpec(Role.CSK, 14),)],
+    "scheme": [SPLIT, (KeySpec(Role.CSK, 13),)],
+    "both": [(KeySpec(Role.KSK, 15), KeySpec(Role.ZSK, 15)), SPLIT],
+    "off and on": [(), (KeySpec(Role.CSK, 13),)],
+}
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_every_kind_of_roll_goes_through_every_gate(state, life):
+    world = World(state)
+    world.go(2 * DAY)
+    for keys in LIVES[life]:
+        world[CHILD].policy = replace(DEFAULT, keys=keys) if keys else INSECURE
+        world.at(world.clock.now() + 1)
+        for _ in range(40):
+            world.go(4 * 3600, 4 * 3600)
+            assert world[CHILD].findings == ()
+            assert world[PARENT].findings == ()
+        known = sorted(word for word in world.words(CHILD) if word != "HHHH")
+        assert known == sorted(AT_REST[spec.role] for spec in keys)
+        assert len(world.ds()) == bool(keys)
+
+
+AT_REST = {Role.CSK: "OOOO", Role.KSK: "OHOO", Role.ZSK: "OOHH"}

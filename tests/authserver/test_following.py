@@ -10,8 +10,11 @@ from authserver.corefile import Place
 from authserver.following import DirectoryFollower, Registry, Site, World
 from authserver.plugin import Source
 from authserver.plugins.auto import AutoOptions
+from authserver.publisher import ZoneKey
 from engine import Clock
+from keys.policy import DEFAULT
 from zones.naming import Naming
+from zones.source import Provenance
 
 NOW = 1_800_000_000
 TEXT = "$TTL 300\n@ SOA ns admin 1 3600 600 604800 300\n@ NS ns\nns A 192.0.2.1\n"
@@ -46,7 +49,7 @@ def follower(world, directory):
     directory.mkdir(exist_ok=True)
     options = AutoOptions(ZoneTable(), Naming(re.compile(r"db\.(.*)"), "{1}"))
     source = Source("auto", "directory", str(directory), (b"\x00",), 60, Place("Corefile", 1), options=options)
-    return DirectoryFollower(Site(source, "", lambda _: None), world)
+    return DirectoryFollower(Site(source, "", "dns://:53", lambda _: None), world)
 
 
 def add(directory, *names):
@@ -112,3 +115,62 @@ def test_a_single_zone_goes_at_the_second_look(world, tmp_path):
     assert names(first) == list("abcde")
     look(first)
     assert names(first) == list("bcde")
+
+
+# ------------------------------------------------------------------ what zones are kept under
+
+ORIGIN = b"\1a\4test\0"
+
+
+def site(file, server="dns://127.0.0.1:53", view="", policy=None):
+    source = Source("file", "file", f"/zones/{file}", (ORIGIN,), 60, Place("Corefile", 1))
+    return Site(source, view, server, lambda _: policy)
+
+
+def kept_as(sites, known=None):
+    """The names of the sites' zones, claimed in this order, by their files."""
+    known = {
+        ZoneKey(ORIGIN, view): Provenance(f"file /zones/{file}", "", "", file) for view, file in (known or {}).items()
+    }
+    registry = Registry(NoPipeline(), sites, known)
+    return {one.source.location[7:]: registry.claim(ORIGIN, one.source.location, one).key.view for one in sites}
+
+
+FIRST, SECOND = "dns://127.0.0.1:53", "dns://127.0.0.2:53"
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_a_zone_in_a_view_is_kept_under_the_view_s_name_wherever_its_block_stands(is_turned):
+    sites = [site("x", view="inside"), site("y", view="outside"), site("z")]
+    assert kept_as(sites[::-1] if is_turned else sites) == {"x": "inside", "y": "outside", "z": ""}
+
+
+def test_blocks_of_other_addresses_are_named_by_their_server_and_the_first_is_not():
+    assert kept_as([site("x", FIRST), site("y", SECOND)]) == {"x": "", "y": SECOND}
+
+
+def test_zones_without_a_view_keep_their_names_when_blocks_change_places():
+    known = {"": "x", SECOND: "y"}
+    assert kept_as([site("y", SECOND), site("x", FIRST)], known) == {"x": "", "y": SECOND}
+    assert kept_as([site("new", "dns://127.0.0.3:53"), site("y", SECOND), site("x", FIRST)], known) == {
+        "x": "",
+        "y": SECOND,
+        "new": "dns://127.0.0.3:53",
+    }
+
+
+def test_a_zone_does_not_take_the_keys_of_another_one_that_is_gone():
+    assert kept_as([site("y", SECOND)], {"": "x", SECOND: "y"}) == {"y": SECOND}
+
+
+def test_a_file_of_another_name_goes_on_with_the_zone_s_keys():
+    assert kept_as([site("renamed", FIRST)], {"": "x"}) == {"renamed": ""}
+    assert kept_as([site("renamed", FIRST), site("x", FIRST)], {"": "x"}) == {"renamed": "", "x": ""}
+
+
+def test_the_same_file_signed_the_same_is_one_zone_on_every_address_and_signed_otherwise_another():
+    one, two = site("x", FIRST), site("x", SECOND)
+    registry = Registry(NoPipeline(), [one, two])
+    assert registry.claim(ORIGIN, "x", one) is registry.claim(ORIGIN, "x", two)
+    other = site("x", SECOND, policy=DEFAULT)
+    assert registry.claim(ORIGIN, "x", other).key.view == SECOND

@@ -23,9 +23,10 @@ class Responder:
     def __init__(self):
         self.idles = []
 
-    def answer(self, listener, query, client, transport, idle_ms):
+    def answer(self, listener, query, client, transport, idle_ms, local):
         assert (listener, transport) == (1, "tcp")
         assert client[0].startswith(("127.", "::1"))
+        assert local in {"127.0.0.1", "::1"}
         self.idles.append(idle_ms)
         if query.startswith(b"d"):
             return query.upper()

@@ -32,7 +32,7 @@ def version():
     zone = build(ZONE).edited([(b"\7example\0", DNSKEY, 3600, [key.dnskey])])
     plan = SigningPlan([(key, True, True)], inception=NOW - 3600, expiration=EXPIRATION, denial=Denial("compact"))
     signed = SignedVersion(zone, plan)
-    assert signed.check() == []
+    assert signed.check(NOW) == []
     return signed
 
 

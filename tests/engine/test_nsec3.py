@@ -121,7 +121,7 @@ def brief(shown: str) -> str:
 def rfc(request):
     """The zone of appendix A, by either way."""
     signed = hashed(build(RFC5155), RFC, RFC_PARAM)
-    assert signed.check() == []
+    assert signed.check(NOW) == []
     return Serving({"example.": signed if request.param == "made" else presigned(signed)})
 
 
@@ -286,13 +286,13 @@ def test_a_chain_that_leaves_out_what_is_above_insecure_delegations_is_served_as
 
 def test_a_chain_is_checked_against_the_parameters_published():
     wrong = hashed(build(RFC5155), RFC, PLAIN_PARAM)
-    assert [found.rule for found in wrong.check()] == ["nsec3param-wrong"]
+    assert [found.rule for found in wrong.check(NOW)] == ["nsec3param-wrong"]
 
 
 def test_an_origin_too_long_for_hashed_owners_is_a_finding():
     origin = ".".join(["a" * 63] * 3 + ["b" * 31]) + "."
     zone = build("@ 60 SOA a b 1 2 3 4 5\n@ 60 NS ns.example.\n", origin)
-    (found,) = hashed(zone).check()
+    (found,) = hashed(zone).check(NOW)
     assert found.rule == "nsec3-name-too-long"
 
 
@@ -347,7 +347,7 @@ def test_every_answer_of_a_generated_zone_is_proven_and_presigned_the_same(seed,
     ]
     records = odd_zone.records(seed)
     signed = hashed(build(odd_zone.text(records), odd_zone.ORIGIN), choice, param)
-    assert signed.check() == []
+    assert signed.check(NOW) == []
     made, brought = (Serving({odd_zone.ORIGIN: one}) for one in (signed, presigned(signed, odd_zone.ORIGIN)))
     assert brought.zones[odd_zone.ORIGIN].check_presigned(NOW) == []
     validator = judge_of(signed, odd_zone.ORIGIN)

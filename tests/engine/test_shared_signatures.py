@@ -22,8 +22,8 @@ def test_a_version_can_be_sealed_when_its_predecessor_was_verified_after_it_was_
     older = engine.SignedVersion(version(TEXT), plan)
     assert older.make(10**7)
     newer = engine.SignedVersion(version(TEXT + "b 300 A 192.0.2.3\n"), plan, older)
-    assert older.verify(10**7)
+    assert older.verify(10**7, NOW)
     assert newer.make(10**7)
-    assert newer.verify(10**7)
+    assert newer.verify(10**7, NOW)
     newer.seal()
     assert newer.is_sealed

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import EngineError, ImageError, SignedVersion, SigningPlan, Version, name_from_text, read_zone
+from keys import private
 from tests.engine.asking import EXPIRATION, NOW, build, sealed, signed, signing_key
 from tools import odd_zone
 
@@ -328,24 +329,24 @@ def test_a_version_is_sealed_only_when_all_is_made_and_verified():
     one = signed(build("@ 60 SOA ns a 1 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.1\n"))
     with pytest.raises(EngineError):
         one.seal()
-    assert not one.verify(1_000_000)
+    assert not one.verify(1_000_000, NOW)
     while not one.make(1_000_000):
         pass
     with pytest.raises(EngineError):
         one.seal()
-    while not one.verify(1_000_000):
+    while not one.verify(1_000_000, NOW):
         pass
     one.seal()
     assert one.is_sealed
     assert one.slots == one.slots_made == one.slots_verified == 6  # SOA, NS, DNSKEY, A, two NSECs
-    assert one.check() == []
+    assert one.check(NOW) == []
 
 
 def test_a_version_without_a_plan_has_nothing_to_sign_and_is_sealed_at_once():
     one = SignedVersion(build("@ 60 SOA ns a 1 2 3 4 5\n@ 60 NS ns\n"))
     assert (one.slots, one.is_signed, one.earliest_expiration) == (0, False, None)
     assert one.make(0)
-    assert one.verify(0)
+    assert one.verify(0, NOW)
     one.seal()
     assert one.is_sealed
 
@@ -354,10 +355,13 @@ def test_the_check_finds_a_key_that_is_not_published():
     key = signing_key()
     version = build("@ 60 SOA ns a 1 2 3 4 5\n@ 60 NS ns\n")
     plan = SigningPlan([(key, True, True)], inception=NOW, expiration=EXPIRATION)
-    rules = {finding.rule for finding in SignedVersion(version, plan).check()}
-    assert {"apex-rrset-missing", "key-not-published"} <= rules
+    (found,) = SignedVersion(version, plan).check(NOW)
+    assert found.rule == "apex-rrset-missing"
+    _, other = private.generate(13)
+    with_other = version.edited([(version.origin, DNSKEY, 60, [other])])
+    assert "key-not-published" in {found.rule for found in SignedVersion(with_other, plan).check(NOW)}
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_check_accepts_every_odd_zone(seed):
-    assert signed(build(odd_zone.text(odd_zone.records(seed)), odd_zone.ORIGIN)).check() == []
+    assert signed(build(odd_zone.text(odd_zone.records(seed)), odd_zone.ORIGIN)).check(NOW) == []

@@ -11,7 +11,7 @@ import pytest
 from engine import SignedVersion, Version
 from keys.policy import DEFAULT
 from signer import plan
-from signer.verify import before_live, before_sealed
+from signer.verify import Expected, before_live, before_sealed
 
 
 @pytest.fixture
@@ -20,10 +20,11 @@ def dump(version: Callable[..., Version], tmp_path: Path) -> Callable[..., Path]
 
     def write(*signers: Any, more: str = "") -> Path:
         handles = {one.key.id: one.handle for one in signers}
-        zone = plan.prepare(version(more), [one.key for one in signers], handles, DEFAULT, 9, int(time.time()))
+        now = int(time.time())
+        zone = plan.prepare(version(more), [one.key for one in signers], handles, DEFAULT, 9, now)
         signed = SignedVersion(zone.version, zone.plan)
-        assert before_live(signed).findings == ()
-        while not (verdict := before_sealed(signed, 100_000)).is_complete:
+        assert before_live(signed, Expected(now)).findings == ()
+        while not (verdict := before_sealed(signed, 100_000, Expected(now))).is_complete:
             assert not verdict.is_held
         signed.seal()
         path = tmp_path / "signed.zone"

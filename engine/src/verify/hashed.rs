@@ -3,76 +3,194 @@
 //! What is looked at are the owners and rdatas as they are answered; the hashes are computed again, by a digest of its
 //! own and over all octets at once.
 
-use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
 use data_encoding::BASE32HEX_NOPAD;
 
-use super::report;
+use super::names::{self, Names, Standing};
+use super::{MOST, canonical, report};
 use crate::finding::Diagnostic;
 use crate::message::rrtype;
 use crate::name;
-use crate::nsec3::{Chain, Params};
+use crate::nsec3::{self, Chain, Hash, Params};
 use crate::signed::SignedVersion;
 use crate::version::Version;
 
-/// Findings beyond so many say nothing new.
-const MOST: usize = 20;
+/// Names looked up together.
+const AT_ONCE: usize = 32;
 
-/// A name that has to be, or may be, in the chain that a zone brings along; in ours an optional one is an insecure
-/// delegation and is not there, or an empty non-terminal above such and is there.
-pub(super) struct Expected {
-    /// The node of the name.
-    pub node: usize,
-    /// Opt-out lets it be missing.
-    pub is_optional: bool,
+/// The NSEC3 of a name: its place, the node that the chain has there, the hash of the name, the hashes that the chain has
+/// there and at the next place.
+struct Match {
+    place: usize,
+    holder: usize,
+    hash: Hash,
+    shown: Hash,
+    next: Hash,
 }
 
-/// The label of a hash, in upper case, without its length.
-pub(super) type Label = [u8; 32];
-
-/// Expected names in order of the labels of their hashes; the pairs that share one.
-pub(super) struct Names {
-    pub by_label: Vec<(Label, Expected)>,
-    pub collisions: Vec<[usize; 2]>,
+/// What a name needs, by what stands in the zone alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It has no NSEC3.
+    Nothing,
+    /// Opt-out lets it be missing: an insecure delegation, or an empty non-terminal above such alone.
+    Optional,
+    /// It has one.
+    Required,
 }
 
-/// All that must hold of the chain we made.
-pub(super) fn check(signed: &SignedVersion, chain: &Chain, findings: &mut Vec<Diagnostic>) {
+/// All that must hold of a chain, made here or brought along; `is_strict` of one that is to be as we make it.
+pub(super) fn check(
+    signed: &SignedVersion,
+    chain: &Chain,
+    names: &Names,
+    is_strict: bool,
+    findings: &mut Vec<Diagnostic>,
+) {
     let version = signed.version();
-    if check_form(version, &chain.params, findings) {
+    if check_form(version, &chain.params, findings) || !check_order(chain, findings) {
         return;
     }
-    let names = expected(version, &chain.params);
-    for [one, other] in &names.collisions {
-        let (one, other) = (name::to_string(version.name_of(*one)), name::to_string(version.name_of(*other)));
-        report(findings, "nsec3-collision", format!("{one} and {other} have one hash; another salt is needed"));
-    }
-    let ours: Vec<&(Label, Expected)> = names.by_label.iter().filter(|(_, one)| is_in_ours(version, one)).collect();
-    if ours.len() != signed.chain_len() {
-        let (has, needs) = (signed.chain_len(), ours.len());
-        report(findings, "denial-gap", format!("the NSEC3 chain has {has} places, the zone's names need {needs}"));
-    }
-    for (place, (label, one)) in ours.iter().enumerate() {
-        let next = ours.get(place + 1).or_else(|| ours.first()).map_or(&[][..], |(label, _)| label.as_slice());
-        let owner = signed_owner(signed, chain, place);
-        let is_right = owner.get(1..33) == Some(label.as_slice())
-            && has_rdata(&signed.denial_rdata(place), &chain.params, next, &types(version, one.node));
-        if !is_right {
-            let owner = name::to_string(version.name_of(one.node));
-            report(findings, "nsec3-wrong", format!("the NSEC3 of {owner} is not what it has to be"));
+    let mut judge = Judge { signed, chain, names, is_strict, rdata: Vec::new(), types: Vec::new(), findings };
+    let needs = needs(signed, names, &chain.params);
+    let mut found = 0;
+    let wanted: Vec<usize> = (0..needs.len()).filter(|node| needs.get(*node) != Some(&Need::Nothing)).collect();
+    for batch in wanted.chunks(AT_ONCE) {
+        // Hashes lie scattered: looked up together, the waits for memory overlap.
+        let matched: Vec<Option<Match>> = batch.iter().map(|node| judge.look_up(*node)).collect();
+        for (node, matched) in batch.iter().zip(matched) {
+            found += usize::from(matched.is_some());
+            judge.one(*node, needs.get(*node) == Some(&Need::Required), matched.as_ref());
         }
-        if findings.len() >= MOST {
+        if judge.findings.len() >= MOST {
             return;
         }
     }
+    if found != chain.len() {
+        let message = format!("the NSEC3 chain has {} places, the zone's names account for {found}", chain.len());
+        report(findings, "denial-gap", message);
+    }
 }
 
-fn is_in_ours(version: &Version, one: &Expected) -> bool {
-    !one.is_optional || version.rtypes_of(one.node).next().is_none()
+/// Places ascend, and no two names have one hash (RFC 5155 section 7.1).
+fn check_order(chain: &Chain, findings: &mut Vec<Diagnostic>) -> bool {
+    for place in 1..chain.len() {
+        let (before, here) = (chain.hash_at(place - 1), chain.hash_at(place));
+        if before >= here {
+            let label = BASE32HEX_NOPAD.encode(&here);
+            let (rule, what) = if before == here {
+                ("nsec3-collision", "two names have one hash; another salt is needed")
+            } else {
+                ("nsec3-wrong", "the places of the chain do not ascend")
+            };
+            report(findings, rule, format!("{label}: {what}"));
+            return false;
+        }
+    }
+    true
 }
 
-fn signed_owner(signed: &SignedVersion, chain: &Chain, place: usize) -> Vec<u8> {
-    crate::nsec3::owner(&chain.hash_at(place), signed.version().origin())
-        .map_or_else(Vec::new, |owner| owner.wire().to_ascii_uppercase())
+struct Judge<'a> {
+    signed: &'a SignedVersion,
+    chain: &'a Chain,
+    names: &'a Names,
+    is_strict: bool,
+    rdata: Vec<u8>,
+    types: Vec<u16>,
+    findings: &'a mut Vec<Diagnostic>,
+}
+
+impl Judge<'_> {
+    /// The NSEC3 of one name, if there is one.
+    fn look_up(&self, node: usize) -> Option<Match> {
+        let version = self.signed.version();
+        let hash = hash_of(version.name_of(node), &self.chain.params);
+        let place = if self.chain.is_stored() { None } else { self.chain.place_of(version, node) };
+        let place = place.or_else(|| self.chain.matching(&hash))?;
+        let next = if place + 1 < self.chain.len() { place + 1 } else { 0 };
+        let (shown, next) = (self.chain.hash_at(place), self.chain.hash_at(next));
+        Some(Match { place, holder: self.chain.node_at(place), hash, shown, next })
+    }
+
+    fn one(&mut self, node: usize, is_required: bool, matched: Option<&Match>) {
+        let owner = self.signed.version().name_of(node);
+        let Some(matched) = matched else {
+            if is_required {
+                report(self.findings, "denial-gap", format!("the NSEC3 of {} is missing", name::to_string(owner)));
+            }
+            return;
+        };
+        if let Some(what) = self.wrong(node, matched) {
+            let label = BASE32HEX_NOPAD.encode(&matched.hash);
+            let message = format!("the NSEC3 of {} ({label}) {what}", name::to_string(owner));
+            report(self.findings, "nsec3-wrong", message);
+        }
+    }
+
+    fn wrong(&mut self, node: usize, matched: &Match) -> Option<&'static str> {
+        let place = matched.place;
+        let mut label = [0; 32];
+        BASE32HEX_NOPAD.encode_mut(&matched.hash, &mut label);
+        let is_of_node = self.chain.is_stored() || matched.holder == node;
+        if !is_of_node || !self.owner_label(matched).is_some_and(|shown| shown.eq_ignore_ascii_case(&label)) {
+            return Some("stands at the hash of another name");
+        }
+        let standing = self.names.standings.get(node).copied().unwrap_or(Standing::Occluded);
+        names::listed(self.signed.version(), node, standing, &mut self.types);
+        // RFC 5155 section 7.1: RRSIG where something is signed, and NSEC3 itself nowhere.
+        if self.types.iter().any(|rtype| standing != Standing::Cut || *rtype == rrtype::DS) {
+            self.types.push(rrtype::RRSIG);
+            self.types.sort_unstable();
+        }
+        let next = &matched.next;
+        if self.chain.is_stored() {
+            let rrset = self.signed.version().rrset_at(matched.holder, rrtype::NSEC3)?;
+            if self.is_strict && rrset.count != 1 {
+                return Some("is not the only one of its hash");
+            }
+            let wrong = rrset.rdatas().map(|rdata| self.wrong_rdata(rdata, next));
+            return wrong.min_by_key(Option::is_some).flatten();
+        }
+        let mut rdata = std::mem::take(&mut self.rdata);
+        self.signed.nsec3_into(place, &mut rdata);
+        let wrong = self.wrong_rdata(&rdata, next);
+        self.rdata = rdata;
+        wrong
+    }
+
+    fn owner_label(&self, matched: &Match) -> Option<[u8; 32]> {
+        if self.chain.is_stored() {
+            let owner = self.signed.version().name_of(matched.holder);
+            return owner.get(1..33)?.try_into().ok();
+        }
+        nsec3::label(&matched.shown).get(1..)?.try_into().ok()
+    }
+
+    /// What of NSEC3 rdata (RFC 5155 section 3.2) is not as it has to be.
+    fn wrong_rdata(&self, rdata: &[u8], next: &Hash) -> Option<&'static str> {
+        let params = &self.chain.params;
+        let [high, low] = params.iterations.to_be_bytes();
+        let salt = u8::try_from(params.salt.len()).unwrap_or(u8::MAX);
+        let Some((&[algorithm, flags], rest)) = rdata.split_first_chunk::<2>() else { return Some("is malformed") };
+        let may_lack_opt_out = !self.is_strict && flags == 0;
+        if algorithm != 1 || !rest.starts_with(&[high, low, salt]) {
+            return Some("has other parameters than NSEC3PARAM");
+        }
+        if flags != params.flags() && !may_lack_opt_out {
+            return Some("has other flags than the rest of the chain");
+        }
+        let Some((shown, rest)) = rest.get(3..).and_then(|rest| rest.split_at_checked(params.salt.len())) else {
+            return Some("is malformed");
+        };
+        if *shown != *params.salt {
+            return Some("has another salt than NSEC3PARAM");
+        }
+        let Some((&[20, ref named @ ..], bitmap)) = rest.split_first_chunk::<21>() else { return Some("is malformed") };
+        if named != next {
+            return Some("does not lead to the next hash");
+        }
+        (!canonical::is_bitmap_of(bitmap, &self.types)).then_some("lists other types than the name has")
+    }
 }
 
 /// Parameters published and owners that fit into a name; true when nothing more can be said.
@@ -95,124 +213,51 @@ fn check_form(version: &Version, params: &Params, findings: &mut Vec<Diagnostic>
     octets > name::MAX_OCTETS
 }
 
-/// The names that NSEC3 has to prove, by what stands in the zone alone.
-pub(super) fn expected(version: &Version, params: &Params) -> Names {
-    let mut wanted: Vec<Option<bool>> = vec![None; version.nodes().len()];
-    let mut hidden_below: Option<&[u8]> = None;
-    for node in 0..version.nodes().len() {
-        let owner = version.name_of(node);
-        if hidden_below.is_some_and(|top| name::is_at_or_below(owner, top)) || is_owner_alone(version, node) {
-            continue;
-        }
-        let rtypes: Vec<u16> = version.rtypes_of(node).collect();
-        if rtypes.is_empty() {
-            continue;
-        }
-        let is_cut = node != 0 && rtypes.contains(&rrtype::NS);
-        if is_cut || rtypes.contains(&rrtype::DNAME) {
-            hidden_below = Some(owner);
-        }
-        let is_optional = params.opt_out && is_cut && !rtypes.contains(&rrtype::DS);
-        want(version, node, is_optional, &mut wanted);
-    }
-    let by_label = wanted.into_iter().enumerate().filter_map(|(node, wanted)| {
-        let is_optional = wanted?;
-        Some((label_of(version.name_of(node), params), Expected { node, is_optional }))
-    });
-    let mut names = Names { by_label: by_label.collect(), collisions: Vec::new() };
-    names.by_label.sort_unstable_by_key(|(label, _)| *label);
-    let pairs = names.by_label.windows(2).filter_map(|pair| match pair {
-        [(one, a), (other, b)] if one == other => Some([a.node, b.node]),
-        _ => None,
-    });
-    names.collisions = pairs.collect();
-    names
-}
-
-/// A name and the empty non-terminals above it; what is wanted for one reason is no longer optional.
-fn want(version: &Version, node: usize, is_optional: bool, wanted: &mut [Option<bool>]) {
-    let mut rest = version.name_of(node);
-    while let Some(at) = version.find(&name::lower(rest)) {
-        match wanted.get_mut(at) {
-            Some(was) if *was != Some(false) && *was != Some(is_optional) => *was = Some(is_optional),
-            _ => return,
-        }
-        match name::parent(rest).filter(|parent| parent.len() >= version.origin().len()) {
-            Some(parent) => rest = parent,
-            None => return,
+/// What each name needs; an empty non-terminal what those below it need. In a chain of ours no empty non-terminal is missing.
+fn needs(signed: &SignedVersion, names: &Names, params: &Params) -> Vec<Need> {
+    let (version, is_ours) = (signed.version(), signed.plan().is_some());
+    let of = |(node, standing): (usize, &Standing)| match standing {
+        Standing::Cut if params.opt_out && !version.rtypes_of(node).any(|rtype| rtype == rrtype::DS) => Need::Optional,
+        Standing::Authoritative | Standing::Cut => Need::Required,
+        Standing::Empty | Standing::Occluded | Standing::Hidden => Need::Nothing,
+    };
+    let mut needs: Vec<Need> = names.standings.iter().enumerate().map(of).collect();
+    for node in (1..needs.len()).rev() {
+        let need = needs.get(node).copied().unwrap_or(Need::Nothing);
+        let parent = names.parents.get(node).map_or(0, |parent| *parent as usize);
+        if names.standings.get(parent) == Some(&Standing::Empty)
+            && let Some(above) = needs.get_mut(parent)
+            && (*above == Need::Nothing || need == Need::Required)
+        {
+            *above = if is_ours && need == Need::Optional { Need::Required } else { need };
         }
     }
+    needs
 }
 
-/// The owner of a stored NSEC3, if nothing else is there or below (RFC 5155 section 7.2.8).
-fn is_owner_alone(version: &Version, node: usize) -> bool {
-    let rtypes: Vec<u16> = version.rtypes_of(node).collect();
-    let has_below = version.nodes().get(node + 1).is_some_and(|next| next.parent as usize == node);
-    rtypes.contains(&rrtype::NSEC3)
-        && !has_below
-        && rtypes.iter().all(|rtype| matches!(*rtype, rrtype::NSEC3 | rrtype::RRSIG))
-}
-
-/// IH(salt, x, iterations) of RFC 5155 section 5 as base32hex in upper case.
-fn label_of(owner: &[u8], params: &Params) -> Label {
+/// IH(salt, x, iterations) of RFC 5155 section 5.
+fn hash_of(owner: &[u8], params: &Params) -> Hash {
     let round = |octets: &[u8]| {
+        if params.salt.is_empty() {
+            return digest(&SHA1_FOR_LEGACY_USE_ONLY, octets);
+        }
         let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
         context.update(octets);
         context.update(&params.salt);
         context.finish()
     };
-    let mut digest = round(&name::lower(owner));
-    for _ in 0..params.iterations {
-        digest = round(digest.as_ref());
-    }
-    let mut label = [0; 32];
-    BASE32HEX_NOPAD.encode_mut(digest.as_ref(), &mut label);
-    label
-}
-
-/// The types that the NSEC3 of a node has to list (RFC 5155 section 7.1).
-pub(super) fn types(version: &Version, node: usize) -> Vec<u16> {
-    let rtypes: Vec<u16> = version.rtypes_of(node).collect();
-    let is_cut = node != 0 && rtypes.contains(&rrtype::NS);
-    let mut listed: Vec<u16> = rtypes
-        .into_iter()
-        .filter(|rtype| ![rrtype::RRSIG, rrtype::NSEC, rrtype::NSEC3].contains(rtype))
-        .filter(|rtype| !is_cut || [rrtype::NS, rrtype::DS].contains(rtype))
-        .collect();
-    if listed.iter().any(|rtype| !is_cut || *rtype == rrtype::DS) {
-        listed.push(rrtype::RRSIG);
-        listed.sort_unstable();
-    }
-    listed
-}
-
-/// Whether NSEC3 rdata says this very thing. The opt-out flag may be missing where a zone brings its records along.
-pub(super) fn has_rdata(rdata: &[u8], params: &Params, next: &[u8], types: &[u16]) -> bool {
-    let [high, low] = params.iterations.to_be_bytes();
-    let salt = u8::try_from(params.salt.len()).unwrap_or(u8::MAX);
-    let Some((head, rest)) = rdata.split_at_checked(5 + params.salt.len()) else { return false };
-    let (Some(&[algorithm, flags]), Some(parameters)) = (head.first_chunk::<2>(), head.get(2..)) else { return false };
-    let Some((hash, bitmap)) = rest.split_at_checked(21) else { return false };
-    algorithm == 1
-        && (flags == 0 || flags == 1 && params.opt_out)
-        && *parameters == *[&[high, low, salt], &*params.salt].concat()
-        && hash.first() == Some(&20)
-        && BASE32HEX_NOPAD.encode(hash.get(1..).unwrap_or(&[])).as_bytes() == next
-        && bitmap_types(bitmap).as_deref() == Some(types)
-}
-
-/// The types of a bitmap (RFC 4034 section 4.1.2); None for a malformed one.
-pub(super) fn bitmap_types(mut bitmap: &[u8]) -> Option<Vec<u16>> {
-    let mut types = Vec::new();
-    while !bitmap.is_empty() {
-        let (&[window, length], rest) = bitmap.split_first_chunk::<2>()?;
-        let (octets, after) = rest.split_at_checked(usize::from(length))?;
-        octets.last().filter(|last| **last != 0 && length <= 32)?;
-        for (index, octet) in octets.iter().enumerate() {
-            let first = u16::from(window) << 8 | u16::try_from(index).ok()? << 3;
-            types.extend((0..8_u16).filter(|bit| octet & (0x80 >> bit) != 0).map(|bit| first + bit));
+    let mut lower = [0; name::MAX_OCTETS];
+    let lower = match lower.get_mut(..owner.len()) {
+        Some(place) => {
+            place.copy_from_slice(owner);
+            place.make_ascii_lowercase();
+            &*place
         }
-        bitmap = after;
+        None => owner,
+    };
+    let mut hash = round(lower);
+    for _ in 0..params.iterations {
+        hash = round(hash.as_ref());
     }
-    types.is_sorted().then_some(types)
+    hash.as_ref().try_into().unwrap_or_default()
 }

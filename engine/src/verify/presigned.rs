@@ -7,19 +7,15 @@
 //! **Limits:** dates are looked at in every RRSIG, but of a large zone only an even sample of some ten thousand signatures
 //! is verified: at once, all of them would keep the zone from being served for minutes.
 
-use super::hashed::{bitmap_types, expected, has_rdata, types};
-use super::signature;
+use super::{MOST, check_denial, signature};
 use crate::crypto::PublicKey;
-use crate::denial::Denial;
 use crate::finding::{Diagnostic, Severity};
 use crate::message::rrtype;
 use crate::name;
-use crate::nsec3::Chain;
 use crate::rdata;
 use crate::signed::{SignedVersion, presigned_signatures};
 use crate::version::{RRset, Version, is};
 
-const MOST: usize = 20;
 /// Validators take zones of more for insecure (RFC 9276 section 3.2), and each answer costs us so many hashes.
 const MOST_ITERATIONS: u16 = 150;
 const MOST_VERIFIED: usize = 10_000;
@@ -32,10 +28,7 @@ pub fn check(signed: &SignedVersion, now: i64) -> Vec<Diagnostic> {
     }
     let mut check = Check::of(signed.version(), now);
     check.signatures();
-    match signed.denial() {
-        Denial::Nsec3(chain) => check.hashed(chain),
-        Denial::Nsec | Denial::Compact => check.chain(),
-    }
+    check.denial(signed);
     check.findings
 }
 
@@ -150,76 +143,17 @@ impl<'a> Check<'a> {
 
     // ------------------------------------------------------------------ denial
 
-    /// Each name has an NSEC, that leads to the next one and lists its types (RFC 4035 section 2.3).
-    fn chain(&mut self) {
-        let chain = self.version.chain();
-        for (place, node) in chain.iter().enumerate() {
-            let node = *node as usize;
-            let next = chain.get(place + 1).or_else(|| chain.first()).map_or(0, |next| *next as usize);
-            let owner = self.version.name_of(node);
-            let is_right = self.version.rrset_at(node, rrtype::NSEC).is_some_and(|rrset| {
-                rrset.count == 1 && rrset.rdatas().all(|rdata| self.leads(rdata, next, &self.nsec_types(node)))
-            });
-            if !is_right {
-                let owner = name::to_string(owner);
-                self.report("presigned-denial", format!("the NSEC of {owner} is missing or not what it has to be"));
-            }
-        }
-    }
-
-    fn leads(&self, rdata: &[u8], next: usize, types: &[u16]) -> bool {
-        let Some(length) = name::length(rdata) else { return false };
-        let (named, bitmap) = rdata.split_at(length);
-        name::equal(named, self.version.name_of(next)) && bitmap_types(bitmap).as_deref() == Some(types)
-    }
-
-    fn nsec_types(&self, node: usize) -> Vec<u16> {
-        let mut listed = types(self.version, node);
-        listed.extend([rrtype::RRSIG, rrtype::NSEC]);
-        listed.sort_unstable();
-        listed.dedup();
-        listed
-    }
-
-    /// Each name has an NSEC3, that leads to the next one and lists its types (RFC 5155 section 7.1).
-    fn hashed(&mut self, chain: &Chain) {
-        let iterations = chain.params.iterations;
+    /// RFC 4035 section 2.3, RFC 5155 section 7.1.
+    fn denial(&mut self, signed: &SignedVersion) {
+        let iterations = signed.denial().hashed().map_or(0, |chain| chain.params.iterations);
         if iterations > MOST_ITERATIONS {
             let message = format!("NSEC3 of {iterations} iterations: validators take {MOST_ITERATIONS} at most");
             return self.report("presigned-iterations", message);
         }
-        let names = expected(self.version, &chain.params);
-        let mut place = 0;
-        for (label, one) in &names.by_label {
-            let stored = label_at(self.version, chain, place);
-            if stored.as_deref() == Some(label) {
-                self.stored(chain, place, label, one.node);
-                place += 1;
-            } else if !one.is_optional {
-                let owner = name::to_string(self.version.name_of(one.node));
-                self.report("presigned-denial", format!("the NSEC3 of {owner} is missing"));
-            }
-        }
-        if place < chain.len() {
-            self.report("presigned-denial", "the NSEC3 chain names more than the zone holds".to_owned());
+        let mut findings = Vec::new();
+        check_denial(signed, false, &mut findings);
+        for found in findings {
+            self.report("presigned-denial", found.message);
         }
     }
-
-    fn stored(&mut self, chain: &Chain, place: usize, label: &[u8], node: usize) {
-        let next = if place + 1 < chain.len() { place + 1 } else { 0 };
-        let next = label_at(self.version, chain, next).unwrap_or_default();
-        let types = types(self.version, node);
-        let rrset = self.version.rrset_at(chain.node_at(place), rrtype::NSEC3);
-        let fits = |rdata: &[u8]| has_rdata(rdata, &chain.params, &next, &types);
-        if !rrset.is_some_and(|rrset| rrset.rdatas().any(fits)) {
-            let (owner, label) = (name::to_string(self.version.name_of(node)), String::from_utf8_lossy(label));
-            self.report("presigned-denial", format!("the NSEC3 of {owner} ({label}) is not what it has to be"));
-        }
-    }
-}
-
-/// The first label of a stored NSEC3, in upper case.
-fn label_at(version: &Version, chain: &Chain, place: usize) -> Option<Vec<u8>> {
-    let owner = (place < chain.len()).then(|| version.name_of(chain.node_at(place)))?;
-    owner.get(1..33).map(<[u8]>::to_ascii_uppercase)
 }

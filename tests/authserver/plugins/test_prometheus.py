@@ -7,25 +7,26 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from authserver.plugin import METRICS
 from authserver.plugins import prometheus as plugin
-from authserver.plugins.prometheus import Counting, Tally, query_metrics
+from authserver.plugins.prometheus import Counting, Tally, query_metrics, servers_of
 
 ORG = b"\7example\3org\0"
 ROWS = [
-    (0, ORG, "udp", 4, "type", 1, 5),
-    (0, ORG, "udp", 6, "type", 65280, 2),
-    (0, ORG, "udp", 6, "type", 65281, 1),
-    (0, ORG, "udp", 4, "rcode", 0, 4),
-    (0, ORG, "tcp", 4, "rcode", 0, 1),
-    (0, ORG, "udp", 6, "rcode", 3, 3),
-    (0, ORG, "udp", 4, "do", 1, 2),
-    (0, ORG, "udp", 4, "request_octets", 100, 7),
-    (0, ORG, "udp", 4, "request_octets", 200, 1),
-    (0, ORG, "udp", 4, "request_octets", 0, 1),
-    (0, ORG, "udp", 4, "request_octets_sum", 0, 900),
-    (0, ORG, "udp", 4, "duration_us", 250, 8),
-    (0, ORG, "udp", 4, "duration_us_sum", 0, 500),
-    (1, ORG, "udp", 4, "type", 1, 99),
+    ("dns://:1053 ", ORG, "udp", 4, "type", 1, 5),
+    ("dns://:1053 ", ORG, "udp", 6, "type", 65280, 2),
+    ("dns://:1053 ", ORG, "udp", 6, "type", 65281, 1),
+    ("dns://:1053 ", ORG, "udp", 4, "rcode", 0, 4),
+    ("dns://:1053 ", ORG, "tcp", 4, "rcode", 0, 1),
+    ("dns://:1053 ", ORG, "udp", 6, "rcode", 3, 3),
+    ("dns://:1053 ", ORG, "udp", 4, "do", 1, 2),
+    ("dns://:1053 ", ORG, "udp", 4, "request_octets", 100, 7),
+    ("dns://:1053 ", ORG, "udp", 4, "request_octets", 200, 1),
+    ("dns://:1053 ", ORG, "udp", 4, "request_octets", 0, 1),
+    ("dns://:1053 ", ORG, "udp", 4, "request_octets_sum", 0, 900),
+    ("dns://:1053 ", ORG, "udp", 4, "duration_us", 250, 8),
+    ("dns://:1053 ", ORG, "udp", 4, "duration_us_sum", 0, 500),
+    ("dns://:53 inside", ORG, "udp", 4, "type", 1, 99),
 ]
+SERVERS = {("dns://:1053 ", ORG): ("dns://:1053", "")}
 
 
 def samples(metrics):
@@ -33,8 +34,8 @@ def samples(metrics):
 
 
 def test_rows_are_added_up_by_the_labels_of_coredns():
-    found = samples(query_metrics(ROWS, {0: "dns://:53"}))
-    server = ("dns://:53", "example.org.", "")
+    found = samples(query_metrics(ROWS, SERVERS))
+    server = ("dns://:1053", "example.org.", "")
     assert found["coredns_dns_requests_total", *server, "udp", "1", "A"] == 5
     assert found["coredns_dns_requests_total", *server, "udp", "2", "other"] == 3
     assert found["coredns_dns_responses_total", *server, "NOERROR", ""] == 5
@@ -50,7 +51,19 @@ def test_rows_are_added_up_by_the_labels_of_coredns():
 
 
 def test_blocks_without_prometheus_are_left_out():
-    assert not any("99" in str(value) for value in samples(query_metrics(ROWS, {0: "dns://:53"})).values())
+    assert not any("99" in str(value) for value in samples(query_metrics(ROWS, SERVERS)).values())
+
+
+def test_a_block_is_labelled_with_its_view_and_counted_the_same_wherever_it_stands(load):
+    blocks = [
+        "example.org {\nview inside {\nexpr do()\n}\nprometheus\nwhoami\n}\n",
+        "example.org {\nprometheus\nwhoami\n}\n",
+    ]
+    expected = {("dns://:53 inside", ORG): ("dns://:53", "inside"), ("dns://:53 ", ORG): ("dns://:53", "")}
+    for text in ("".join(blocks), "".join(reversed(blocks))):
+        assert servers_of(load(text).blocks) == expected
+    found = samples(query_metrics(ROWS, expected))
+    assert found["coredns_dns_requests_total", "dns://:53", "example.org.", "inside", "udp", "1", "A"] == 99
 
 
 def test_what_a_chain_answers_is_counted_in_the_engine_s_kinds(load, ask, query, answering):
@@ -59,8 +72,8 @@ def test_what_a_chain_answers_is_counted_in_the_engine_s_kinds(load, ask, query,
     ask(Counting(answering(dns.rcode.NXDOMAIN), block, tally), query("www.example.org. MX", do=True))
     with pytest.raises(OSError, match="gone"):
         ask(Counting(answering(error=OSError("gone")), block, tally), query("www.example.org. MX"))
-    rows = {row[4:6]: row for row in tally.rows(3)}
-    assert rows["type", 15] == (3, ORG, "udp", 4, "type", 15, 2)
+    rows = {row[4:6]: row for row in tally.rows("dns://:53 x")}
+    assert rows["type", 15] == ("dns://:53 x", ORG, "udp", 4, "type", 15, 2)
     assert rows["rcode", 3][-1] == rows["rcode", 2][-1] == rows["do", 1][-1] == 1
     assert rows["request_octets", 100][-1] == 2
     assert rows["request_octets_sum", 0][-1] == 44 + 33
@@ -97,7 +110,7 @@ def test_metrics_are_served_in_the_text_format(load, running):
 
 
 def test_names_and_labels_of_dashboards_are_kept():
-    names = {metric.name: metric for metric in query_metrics(ROWS, {0: "dns://:53"})}
+    names = {metric.name: metric for metric in query_metrics(ROWS, SERVERS)}
     assert set(names) == {
         "coredns_dns_requests",
         "coredns_dns_do_requests",
