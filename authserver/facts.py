@@ -18,7 +18,7 @@ from authserver import rolling, stores
 from authserver.control import Command, ControlError
 from authserver.listeners import shown
 from authserver.parent import ParentStatus
-from authserver.publisher import Work, Zone, ZoneKey
+from authserver.publication import Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.telemetry import ZoneFacts
 from engine import EngineError, SignedVersion, Version, name_to_text, rdata_to_text

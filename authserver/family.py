@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from signer import wiring
 
 if TYPE_CHECKING:
-    from authserver.publisher import Zone, ZoneKey
+    from authserver.publication import Zone, ZoneKey
 
 
 class Family:

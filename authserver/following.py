@@ -27,7 +27,7 @@ from authserver.pipeline import Pipeline
 from authserver.plugin import Source
 from authserver.plugins.auto import AutoOptions
 from authserver.plugins.file import FileOptions
-from authserver.publisher import Content, Work, Zone, ZoneKey
+from authserver.publication import Content, Work, Zone, ZoneKey
 from authserver.state import State
 from engine import Clock, Version, ZoneSlot
 from keys.policy import Policy

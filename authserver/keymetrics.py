@@ -11,7 +11,7 @@ from keys.states import IN_ZONE, ON_ITS_WAY, Key, RecordKind, RecordState
 
 if TYPE_CHECKING:
     from authserver.parent import ParentStatus
-    from authserver.publisher import Zone, ZoneKey
+    from authserver.publication import Zone, ZoneKey
 
 STATES: Final = tuple(RecordState)
 """The number of a state in metrics is its place here: 0 hidden to 4 squashed."""

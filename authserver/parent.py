@@ -45,7 +45,7 @@ from keys.states import Key, Sighting
 
 if TYPE_CHECKING:
     from authserver.plugin import ParentRule, Push
-    from authserver.publisher import Zone, ZoneKey
+    from authserver.publication import Zone, ZoneKey
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from authserver.family import Family
-from authserver.publisher import SIGNER_AWAY, Draft, Outcome, Publisher, Work, Zone, ZoneKey
+from authserver.publication import Draft, Outcome, Work, Zone, ZoneKey
+from authserver.publisher import SIGNER_AWAY, Publisher
 from authserver.schedule import Schedule
 from authserver.sealing import Job, Sealer
 from authserver.slow import SlowSigning

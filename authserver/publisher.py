@@ -16,27 +16,27 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from authserver.errors import StateError
 from authserver.family import Family
+from authserver.inforce import choice_of_keys, expected_of, insecure, policy_in_force
+from authserver.publication import Draft, Live, Outcome, Work, Zone, ZoneKey, newest_inception
+from authserver.restoring import LastVersions
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
-from engine import Clock, EngineError, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, name_to_text
+from engine import Clock, EngineError, SignedVersion, SigningKey, Version
 from keys import custody, introduction, keyfiles, store, trash
-from keys.ds import ds_rdata
 from keys.errors import KeysError, KeySetError, StoreError
-from keys.policy import DEFAULT, INSECURE, Policy
+from keys.policy import DEFAULT, Policy
 from keys.rollover import Wait, next_step
-from keys.states import Key, RecordKind, RecordState, Sighting
-from keys.states import Provenance as KeyProvenance
+from keys.states import Key, Sighting
 from signer import plan as signing
 from signer import wiring
-from signer.denial import denial_for
 from signer.plan import effect_of, signs
-from signer.sources import has_ours, identity_of, with_capped, without_ours
+from signer.sources import identity_of, with_capped, without_ours
 from signer.ttls import served_ttls, ttls_of
-from signer.verify import AT_LIVE, NOT_SEALED, Expected, before_live, presigned
+from signer.verify import AT_LIVE, NOT_SEALED, before_live, presigned
 from zones import history
 from zones.check import Finding, finding, from_engine, held
 from zones.serial import Serials
@@ -55,143 +55,6 @@ SIGNER_AWAY: Final = "signer-away"
 OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, SIGNER_AWAY, NOT_SEALED, *AT_LIVE)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
-
-
-class ZoneKey(NamedTuple):
-    """What a zone's state is kept under: the origin in lower case and the view."""
-
-    origin: bytes
-    view: str = ""
-
-    def __str__(self) -> str:
-        return name_to_text(self.origin) + (f" in view {self.view}" if self.view else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A published version and what it was made from."""
-
-    signed: SignedVersion
-    source_serial: int
-    digest: bytes
-    keys: tuple[Key, ...]
-    policy: Policy | None
-    published_at: int
-    provenance: Provenance | None = None
-    is_stored: bool = False
-    """Its signatures are on the disk already."""
-    is_sealable: bool = True
-    """Whether its serial stands for it alone; one that somebody else signed may have kept the serial of another."""
-    latest_inception: int | None = None
-    """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
-    has_slow_keys: bool = False
-    """Whether keys sign it that the engine can't sign with: it is never served without their signatures."""
-
-    @property
-    def serial(self) -> int:
-        """The published serial."""
-        return self.signed.serial
-
-    def has_expired(self, now: int) -> bool:
-        """Whether some signature of it ran out."""
-        earliest = self.signed.earliest_expiration
-        return earliest is not None and earliest <= now
-
-    def is_ahead(self, now: int) -> bool:
-        """Whether a clock that ran ahead signed it, so that it is not valid yet."""
-        return self.latest_inception is not None and self.latest_inception > now
-
-
-@dataclass(slots=True, eq=False)
-class Zone:
-    """One zone as it stands: what its source says, what is live, what is sealed, why it is held."""
-
-    key: ZoneKey
-    policy: Policy | None
-    slot: ZoneSlot
-    file: str = ""
-    source: Version | None = None
-    identity: str = ""
-    live: Live | None = None
-    sealed: Live | None = None
-    keys: tuple[Key, ...] = ()
-    """As they stand now; those of `live` are as they were when it was planned."""
-    next_step_at: int | None = None
-    """When they are looked at next."""
-    draft: Draft | None = None
-    findings: tuple[Finding, ...] = ()
-    is_frozen: bool = False
-    presigned: Literal["warn", "hold"] = "warn"
-    """What becomes of content that brings wrong signatures along."""
-    parent_ds: tuple[bytes, ...] = ()
-    """DS rdatas known at the parent, beside those of keys that were seen there: one of all has to lead to a key that
-    signs the DNSKEY RRset."""
-    failed: Live | None = None
-    """What was live and failed before it was sealed: none of its signatures is carried over."""
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the source's present content is not what serves."""
-        return held(self.findings)
-
-    @property
-    def sealed_version(self) -> SignedVersion | None:
-        """What transfers show; None before the first version is sealed."""
-        return self.sealed.signed if self.sealed is not None else None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the zone is live or held, which is what being ready asks of it."""
-        return self.live is not None or self.is_held
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a source says now: the version, None when the findings hold it."""
-
-    version: Version | None
-    findings: tuple[Finding, ...]
-    identity: str
-    file: str
-    provenance: Provenance | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be done about a zone: take new content, or look at its keys, and sign it anew when `resign`."""
-
-    zone: Zone
-    content: Content | None = None
-    resign: bool = False
-
-    def merged(self, later: Work) -> Work:
-        """Both works in one."""
-        return Work(self.zone, later.content or self.content, self.resign or later.resign)
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A version that waits for slow keys to sign it; `work` is to be done again when they have."""
-
-    work: Work
-    signed: SignedVersion
-    keys: tuple[Key, ...]
-    slow_keys: tuple[Key, ...] = ()
-    inception: int = 0
-    begun_at: int = 0
-    """When the first draft of it was made: a serial made of the time is of that time, or no draft were ever done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one piece of work; `live` is None when what was live stays. `next_step_at` is the keys'."""
-
-    zone: Zone
-    live: Live | None = None
-    findings: tuple[Finding, ...] | None = None
-    next_step_at: int | None = None
-    retry: Work | None = None
-    draft: Draft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +89,17 @@ class Publisher:
     family: Family = field(default_factory=lambda: Family(dict))
     _timekeeper: Timekeeper = field(init=False)
     _behind: int = field(init=False, default=0)
-    _shared_serials: set[ZoneKey] = field(init=False, default_factory=set)
-    _open: dict[ZoneKey, Live] = field(init=False, default_factory=dict)
-    """Last good versions that need new signatures under a new serial; served open when that can't be committed."""
+    _last_versions: LastVersions = field(init=False)
 
     def __post_init__(self) -> None:
         self._timekeeper = Timekeeper(self.state, self.clock)
+        self._last_versions = LastVersions(self.state, self.handles)
+
+    def restore(self, zones: Iterable[Zone]) -> list[Work]:
+        """Publish what was published last, out of the images; the works are what can't be served as it was."""
+        now = self.clock.now()
+        self._behind = self._timekeeper.behind(now)
+        return self._last_versions.restore(zones, now, self._behind)
 
     # ---------------------------------------------------------------- batches
 
@@ -333,13 +201,13 @@ class Publisher:
         self._timekeeper.note(now)
 
     def _unwritten(self, work: Work, error: Exception) -> Outcome:
-        self._serve_open(work.zone)
+        self._last_versions.serve_open(work.zone)
         reason = finding(str(self.state.directory), "state-unwritable", f"{error}")
         return Outcome(work.zone, findings=(reason,), retry=work)
 
     def _published(self, one: _Ready) -> Outcome:
         zone = one.work.zone
-        self._open.pop(zone.key, None)
+        self._last_versions.forget(zone.key)
         zone.live, zone.failed, zone.draft = one.live, None, None
         zone.identity = one.identity
         zone.findings = one.findings
@@ -384,13 +252,13 @@ class Publisher:
     def _waits_for_clock(self, tx: sqlite3.Connection, zone: Zone) -> bool:
         if not self._behind:
             return False
-        policy = _policy(tx, zone, keyfiles.in_force(tx, zone.key))
+        policy = policy_in_force(tx, zone, keyfiles.in_force(tx, zone.key))
         return policy is not None and is_too_far_behind(self._behind, policy)
 
     def _held_by_clock(self, work: Work, findings: tuple[Finding, ...], now: int) -> Outcome:
         """Signing now could make a zone of signatures that ran out; what serves goes on, and is right by its time."""
         zone = work.zone
-        self._serve_open(zone)
+        self._last_versions.serve_open(zone)
         if work.content is None and not work.resign:
             return Outcome(zone, next_step_at=now + LOOK_AT_CLOCK_S)
         reason = (
@@ -411,17 +279,14 @@ class Publisher:
         zone = work.zone
         history.see(tx, *zone.key, now)
         last = history.last_published(tx, *zone.key)
-        choice = _choice(tx, zone, now)
+        choice = choice_of_keys(tx, zone, now)
         own = self._keys(tx, zone, choice, now)
         policy, keys, wait_until = own.policy, own.keys, own.next_step_at
         base = base if policy is not None else without_ours(base, keys)
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
         resign = work.resign or own.is_moved or choice.is_change or is_ahead
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
-        if policy is not None and zone.policy is None:
-            findings = (*findings, _still_signed(zone))
-        if choice.notice:
-            findings = (*findings, finding(zone.file or str(zone.key), OTHER_KEYS, choice.notice))
+        findings = (*findings, *_notices(zone, policy, choice))
         kin = self.family.kin_of(zone.key) if policy is not None else []
         if work.content is None and not resign and self._says_all(zone, policy, kin):
             is_sealable = zone.live is None or zone.live.is_sealable
@@ -457,15 +322,12 @@ class Publisher:
                 prepared = self._prepare(base, keys, policy, serials.when_same, now)
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
-        carried = zone.draft if zone.draft is not None and zone.draft.inception <= now else previous
-        signed = SignedVersion(prepared.version, prepared.plan, carried.signed if carried is not None else None)
+        signed = SignedVersion(prepared.version, prepared.plan, _carried(zone, previous, now))
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
         if signed.slow_missing:
-            again = Work(zone, work.content, resign=resign)
-            return _drafted(
-                again, Draft(again, signed, tuple(keys), slow_keys, _latest_inception(prepared.plan, None) or now, now)
-            )
-        if (verdict := before_live(signed, _expected(zone, policy, keys, now))).is_held:
+            again, inception = Work(zone, work.content, resign=resign), newest_inception(prepared.plan, None) or now
+            return _drafted(Draft(again, signed, tuple(keys), slow_keys, inception, now))
+        if (verdict := before_live(signed, expected_of(zone, policy, keys, now))).is_held:
             outcome = self._held(zone, (*findings, *verdict.findings))
             return replace(outcome, retry=_another_try(work, verdict.findings, is_due=own.is_moved))
         content = work.content
@@ -480,7 +342,7 @@ class Publisher:
             now,
             provenance,
             is_sealable=is_sealable,
-            latest_inception=_latest_inception(prepared.plan, previous),
+            latest_inception=newest_inception(prepared.plan, previous),
             has_slow_keys=bool(slow_keys),
             is_stored=bool(slow_keys) and signed.slots_made == signed.slots,
         )
@@ -551,12 +413,12 @@ class Publisher:
         if choice.keys:
             self.handles.update(choice.handles)
             zone.keys = choice.keys
-            in_files = _policy(tx, zone, choice.keys) or DEFAULT
+            in_files = policy_in_force(tx, zone, choice.keys) or DEFAULT
             if not in_files.is_insecure:
                 store.record_policy(tx, *zone.key, in_files)
             return _Keys(in_files, list(choice.keys), None, choice.is_change)
         stored = store.load(tx, *zone.key)
-        policy = _policy(tx, zone, stored)
+        policy = policy_in_force(tx, zone, stored)
         if policy is None:
             return _Keys(None, [], None, False)
         stored = self._seen_by_family(tx, zone, stored, now)
@@ -581,137 +443,18 @@ class Publisher:
         seen = {key.id: wiring.sighting(sealed.version, zone.key.origin, key, now) for key in keys if key.is_ksk}
         return [introduction.sighted(tx, key, seen[key.id]) if key.id in seen else key for key in keys]
 
-    # ---------------------------------------------------------------- the last good versions
 
-    def restore(self, zones: Iterable[Zone]) -> list[Work]:
-        """Publish what was published last, out of the images; the works are what can't be served as it was."""
-        now = self.clock.now()
-        self._behind = self._timekeeper.behind(now)
-        by_key = {zone.key: zone for zone in zones}
-        with self.state.reader() as tx:
-            images = [image for image in history.last_images(tx) if ZoneKey(image.origin, image.view) in by_key]
-            lasts = {key: history.last_published(tx, *key) for key in by_key}
-            self._shared_serials = {
-                key
-                for key, last in lasts.items()
-                if last is not None and history.had_other_content(tx, *key, last.serial, last.content_digest)
-            }
-            keys = {key: self._keys_at_start(tx, zone) for key, zone in by_key.items()}
-            policies = {key: _policy(tx, zone, keys[key]) for key, zone in by_key.items()}
-            known = [one for own in keys.values() for one in own if one.id not in self.handles]
-            self.handles.update(custody.usable_signing_keys(tx, self.state.vault, known))
-        pairs: dict[ZoneKey, dict[str, history.Image]] = {}
-        for image in images:
-            pairs.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image
-        works = []
-        for key, pair in pairs.items():
-            last = lasts[key]
-            if last is not None and "content" in pair:
-                work = self._restored(by_key[key], pair, last, keys[key], policies[key], now)
-                if work is not None:
-                    works.append(work)
-        return works
-
-    def _keys_at_start(self, tx: sqlite3.Connection, zone: Zone) -> list[Key]:
-        """The keys that signed it last; handles of those in files are taken in, as far as the files are there."""
-        noted = keyfiles.load(tx, zone.key)
-        if not noted:
-            return store.load(tx, *zone.key)
-        keys, handles = keyfiles.usable(zone.key, noted, zone.policy.key_files if zone.policy is not None else ())
-        self.handles.update(handles)
-        return keys
-
-    def _restored(
-        self,
-        zone: Zone,
-        pair: dict[str, history.Image],
-        last: history.Published,
-        keys: Sequence[Key],
-        policy: Policy | None,
-        now: int,
-    ) -> Work | None:
-        try:
-            version = Version.from_image(self.state.read_pack(pair["content"]))
-            signatures = self.state.read_pack(pair["signatures"]) if "signatures" in pair else None
-            return self._serve_again(zone, version, signatures, last, keys, policy, now)
-        except (EngineError, KeysError, StateError, OSError, ValueError) as error:
-            log.warning("%s: the last good version can't be restored: %s", zone.key, error)
-            return None
-
-    def _serve_again(
-        self,
-        zone: Zone,
-        version: Version,
-        signatures: bytes | None,
-        last: history.Published,
-        keys: Sequence[Key],
-        policy: Policy | None,
-        now: int,
-    ) -> Work | None:
-        policy = policy if not keys or any(map(signs, keys)) else None
-        was_signed = has_ours(version, keys)
-        at = now
-        if policy is not None and is_too_far_behind(self._behind, policy):
-            at = max(now, last.published_at)  # by the state's time, or it would be signed for the past
-        plan, is_as_wanted = None, True
-        if policy is not None and was_signed:
-            as_published = replace(policy, denial=denial_for(version, policy.denial))
-            plan, is_as_wanted = signing.signing_plan(keys, self.handles, as_published, at), as_published == policy
-        signed = SignedVersion(version, plan)
-        latest_inception = last.published_at - policy.inception_offset if policy is not None and was_signed else None
-        is_ahead = latest_inception is not None and latest_inception > at
-        restored = signed.restore(signatures) if signatures is not None and plan is not None and not is_ahead else 0
-        zone.source, zone.identity, zone.keys = version, last.identity, tuple(keys)
-        if last.provenance is not None:
-            zone.file = last.provenance.file
-        # The source did not say these; whatever keys sign it next, they are none of a stranger's.
-        zone.source = without_ours(version, keys)
-        if signed.slow_missing:
-            # Nobody can be answered without the signatures of slow keys; those that are there need not be made again.
-            since = plan.inception if plan is not None else at
-            zone.draft = Draft(Work(zone, resign=True), signed, tuple(keys), inception=since, begun_at=now)
-            return Work(zone, resign=True)
-        if (verdict := before_live(signed, replace(_expected(zone, policy, keys, at), horizon=0))).is_held:
-            log.warning("%s: the last good version fails its check: %s", zone.key, verdict.findings[0])
-            return Work(zone, resign=True)
-        live = Live(
-            signed,
-            last.source_serial,
-            last.content_digest,
-            tuple(keys),
-            policy,
-            last.published_at,
-            last.provenance,
-            is_stored=last.sealed_at is not None,
-            is_sealable=plan is not None or zone.key not in self._shared_serials,
-            latest_inception=latest_inception if restored == signed.slots else _latest_inception(plan, None),
-        )
-        is_lost = is_ahead or (last.sealed_at is not None and restored < signed.slots)
-        is_to_be_unsigned = policy is not None and policy.is_insecure and zone.policy is None
-        if (policy is not None) != was_signed or is_lost or not is_as_wanted or is_to_be_unsigned:
-            # It was transferred with signatures that are gone, too old or not valid yet: others make another serial.
-            inception = plan.inception if plan is not None else None
-            self._open[zone.key] = replace(live, is_stored=False, latest_inception=inception)
-            return Work(zone, resign=True)
-        zone.live = live
-        zone.slot.publish(signed)
-        return None
-
-    def _serve_open(self, zone: Zone) -> None:
-        """Serve the last good version with signatures made at need; nobody seals it, so no transfer shows it."""
-        live = self._open.pop(zone.key, None)
-        if live is None or zone.live is not None:
-            return
-        zone.live = live
-        zone.slot.publish(live.signed)
-        log.warning("%s: serial %d is served again, with signatures that are not stored", zone.key, live.serial)
+def _carried(zone: Zone, previous: Live | None, now: int) -> SignedVersion | None:
+    """What signatures are carried over from: a draft, which has those of the version before, or that."""
+    carried = zone.draft if zone.draft is not None and zone.draft.inception <= now else previous
+    return carried.signed if carried is not None else None
 
 
-def _drafted(work: Work, draft: Draft) -> Outcome:
+def _drafted(draft: Draft) -> Outcome:
     """The version waits for slow keys; one that did before has begun then."""
-    before = work.zone.draft
-    work.zone.draft = draft if before is None else replace(draft, begun_at=before.begun_at)
-    return Outcome(work.zone, draft=work.zone.draft)
+    zone = draft.work.zone
+    zone.draft = draft if zone.draft is None else replace(draft, begun_at=zone.draft.begun_at)
+    return Outcome(zone, draft=zone.draft)
 
 
 def _another_try(work: Work, findings: Sequence[Finding], *, is_due: bool) -> Work | None:
@@ -719,23 +462,6 @@ def _another_try(work: Work, findings: Sequence[Finding], *, is_due: bool) -> Wo
     if any(one.rule.startswith(("signature-", "ds-")) for one in findings):
         return replace(work, resign=work.resign or is_due)
     return Work(work.zone, resign=True) if work.content is None or work.resign or is_due else None
-
-
-def _expected(zone: Zone, policy: Policy | None, keys: Iterable[Key], now: int) -> Expected:
-    """Nothing is carried over that has less than `refresh` to live, and nothing made either."""
-    if policy is None:
-        return Expected(now)
-    seen = [ds_rdata(key) for key in keys if key.sighting is not None and key.sighting.is_present]
-    is_liberal = policy.algorithm_roll == "liberal"
-    return Expected(now, horizon=policy.refresh, parent_ds=(*zone.parent_ds, *seen), is_liberal=is_liberal)
-
-
-def _latest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:
-    """Of a version's signatures: those the plan makes, and those of the version before, which may be carried over."""
-    if plan is None:
-        return None
-    carried = previous.latest_inception if previous is not None else None
-    return max(plan.inception, carried or 0)
 
 
 def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> int | None:
@@ -747,36 +473,21 @@ def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> i
     if all(one.served(now) == one for one in live.keys):
         return None
     marked = introduction.served(tx, live.keys, now)
-    policy = live.policy or _insecure(store.policy_of(tx, *key))
+    policy = live.policy or insecure(store.policy_of(tx, *key))
     step = next_step(marked, policy, served_ttls(tx, *key, marked, now), now)
     return step.until if isinstance(step, Wait) else now
 
 
-def _choice(tx: sqlite3.Connection, zone: Zone, now: int) -> keyfiles.Choice:
-    files = zone.policy.key_files if zone.policy is not None else ()
-    stored = store.load(tx, *zone.key)
-    return keyfiles.choose(tx, zone.key, files, stored, now, is_wanted=zone.policy is not None)
-
-
-def _policy(tx: sqlite3.Connection, zone: Zone, keys: Sequence[Key]) -> Policy | None:
-    """The zone's policy; one whose DS is out stays signed when `dnssec` is taken away, or it would be bogus.
-
-    What takes its signatures away keeps the times of the policy that made them.
-    """
-    if not keys or (zone.policy is not None and not zone.policy.is_insecure):
-        return zone.policy
-    before = store.policy_of(tx, *zone.key)
-    if zone.policy is None and any(_has_ds(key) for key in keys):
-        return before
-    return _insecure(before)
-
-
-def _insecure(policy: Policy) -> Policy:
-    return replace(policy, name=INSECURE.name, keys=())
-
-
 def _shown(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _notices(zone: Zone, policy: Policy | None, choice: keyfiles.Choice) -> list[Finding]:
+    """What there is to say of who signs it."""
+    notices = [_still_signed(zone)] if policy is not None and zone.policy is None else []
+    if choice.notice:
+        notices.append(finding(zone.file or str(zone.key), OTHER_KEYS, choice.notice))
+    return notices
 
 
 def _still_signed(zone: Zone) -> Finding:
@@ -798,11 +509,6 @@ def _not_raised(zone: Zone, serial: int) -> Finding:
         "the serial is raised, for which dnssec-signzone has -N increment"
     )
     return finding(zone.file or str(zone.key), NOT_RAISED, reason)
-
-
-def _has_ds(key: Key) -> bool:
-    """Whether the parent, or a cache, may have its DS; of a key in files nobody here knows."""
-    return key.state(RecordKind.DS) is not RecordState.HIDDEN or key.provenance is KeyProvenance.FILE
 
 
 def _base(work: Work) -> Version | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from authserver.control import ControlError
-from authserver.publisher import ZoneKey
+from authserver.publication import ZoneKey
 from authserver.state import State
 from authserver.timeline import timeline
 from engine import EngineError, name_from_text, name_to_text, rdata_to_text

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from authserver.publisher import Live, Zone, ZoneKey, mark_served
+from authserver.publication import Live, Zone, ZoneKey
+from authserver.publisher import mark_served
 from authserver.state import State
 from engine import Clock, EngineError
 from keys.errors import KeysError

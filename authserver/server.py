@@ -54,7 +54,7 @@ from authserver.plugin import (
     StreamLimits,
 )
 from authserver.plugins.transfer import rule_of
-from authserver.publisher import Zone, ZoneKey
+from authserver.publication import Zone, ZoneKey
 from authserver.query import Query, Response
 from authserver.schedule import Action, Schedule
 from authserver.sockets import DeclinedQueries, NotifyTarget, notify

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from authserver.publisher import Draft, ZoneKey
+from authserver.publication import Draft, ZoneKey
 from authserver.state import State
 from engine import EngineError
 from keys import custody

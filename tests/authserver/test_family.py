@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from authserver.family import Family
-from authserver.publisher import Content, Publisher, Work, Zone, ZoneKey, mark_served
+from authserver.publication import Content, Work, Zone, ZoneKey
+from authserver.publisher import Publisher, mark_served
 from authserver.state import State
 from engine import Clock, Version, ZoneSlot, name_from_text, read_zone
 from keys import introduction, store

@@ -10,7 +10,7 @@ from authserver.corefile import Place
 from authserver.following import DirectoryFollower, Registry, Site, World
 from authserver.plugin import Source
 from authserver.plugins.auto import AutoOptions
-from authserver.publisher import ZoneKey
+from authserver.publication import ZoneKey
 from engine import Clock
 from keys.policy import DEFAULT
 from zones.naming import Naming

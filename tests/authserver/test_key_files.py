@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from authserver.publisher import Publisher, Work
+from authserver.publication import Work
+from authserver.publisher import Publisher
 from authserver.state import State
 from engine import Clock
 from keys import custody, keyfiles, store

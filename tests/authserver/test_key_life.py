@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from authserver.pipeline import Pipeline
-from authserver.publisher import Content, Work, Zone, ZoneKey
+from authserver.publication import Content, Work, Zone, ZoneKey
 from authserver.schedule import Schedule
 from authserver.state import State
 from engine import Clock, Version, ZoneSlot, read_zone

@@ -8,7 +8,7 @@ import yaml
 
 from authserver.keymetrics import key_metrics
 from authserver.parent import ParentStatus
-from authserver.publisher import Zone, ZoneKey
+from authserver.publication import Zone, ZoneKey
 from engine import ZoneSlot
 from keys.ds import ds_rdata
 from keys.policy import DEFAULT

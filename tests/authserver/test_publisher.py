@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from authserver.publisher import Content, Publisher, Work, Zone, ZoneKey
+from authserver.publication import Content, Work, Zone, ZoneKey
+from authserver.publisher import Publisher
 from authserver.state import State
 from engine import Clock, Version, ZoneSlot, key_tag, name_from_text, read_zone
 from keys import custody, private, store

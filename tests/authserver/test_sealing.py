@@ -5,7 +5,8 @@ import queue
 
 import pytest
 
-from authserver.publisher import Content, Live, Publisher, Work, Zone, ZoneKey
+from authserver.publication import Content, Live, Work, Zone, ZoneKey
+from authserver.publisher import Publisher
 from authserver.sealing import Job, Sealer
 from authserver.state import State
 from engine import Clock, EngineError, SigningKey, Version, ZoneSlot, key_tag, read_zone

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from authserver.pipeline import Pipeline
-from authserver.publisher import SIGNER_AWAY, Content, Work, Zone, ZoneKey
+from authserver.publication import Content, Work, Zone, ZoneKey
+from authserver.publisher import SIGNER_AWAY
 from authserver.schedule import Schedule
 from authserver.slow import SlowSigning
 from authserver.state import State

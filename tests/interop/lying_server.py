@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from authserver import cli
-from authserver.publisher import Outcome, Publisher, Work
+from authserver.publication import Outcome, Work
+from authserver.publisher import Publisher
 from engine import SignedVersion
 from tests.signer.signed_zones import signatures_of, slots_of
 

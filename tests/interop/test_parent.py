@@ -16,7 +16,7 @@ import pytest
 
 from authserver.parent import ParentWatcher
 from authserver.plugin import ParentRule, Place, Push
-from authserver.publisher import Live, Zone, ZoneKey
+from authserver.publication import Live, Zone, ZoneKey
 from engine import Clock, SignedVersion, SigningKey, Version, ZoneSlot, key_tag, name_from_text, read_zone
 from keys import private, tsigfile
 from keys.ds import ds_rdata

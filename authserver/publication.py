@@ -1,0 +1,161 @@
+"""A zone at work, and what passes between those who work on it: contents, work, drafts, versions, outcomes.
+
+Words: a *zone* is what is served under one origin in one view; *work* is what is to be done about a zone; a *draft* is
+a version that waits for slow keys; an *outcome* is what became of a piece of work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from engine import SignedVersion, SigningPlan, Version, ZoneSlot, name_to_text
+from keys.policy import Policy
+from keys.states import Key
+from zones.check import Finding, held
+from zones.source import Provenance
+
+
+class ZoneKey(NamedTuple):
+    """What a zone's state is kept under: the origin in lower case and the view."""
+
+    origin: bytes
+    view: str = ""
+
+    def __str__(self) -> str:
+        return name_to_text(self.origin) + (f" in view {self.view}" if self.view else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A published version and what it was made from."""
+
+    signed: SignedVersion
+    source_serial: int
+    digest: bytes
+    keys: tuple[Key, ...]
+    policy: Policy | None
+    published_at: int
+    provenance: Provenance | None = None
+    is_stored: bool = False
+    """Its signatures are on the disk already."""
+    is_sealable: bool = True
+    """Whether its serial stands for it alone; one that somebody else signed may have kept the serial of another."""
+    latest_inception: int | None = None
+    """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
+    has_slow_keys: bool = False
+    """Whether keys sign it that the engine can't sign with: it is never served without their signatures."""
+
+    @property
+    def serial(self) -> int:
+        """The published serial."""
+        return self.signed.serial
+
+    def has_expired(self, now: int) -> bool:
+        """Whether some signature of it ran out."""
+        earliest = self.signed.earliest_expiration
+        return earliest is not None and earliest <= now
+
+    def is_ahead(self, now: int) -> bool:
+        """Whether a clock that ran ahead signed it, so that it is not valid yet."""
+        return self.latest_inception is not None and self.latest_inception > now
+
+
+@dataclass(slots=True, eq=False)
+class Zone:
+    """One zone as it stands: what its source says, what is live, what is sealed, why it is held."""
+
+    key: ZoneKey
+    policy: Policy | None
+    slot: ZoneSlot
+    file: str = ""
+    source: Version | None = None
+    identity: str = ""
+    live: Live | None = None
+    sealed: Live | None = None
+    keys: tuple[Key, ...] = ()
+    """As they stand now; those of `live` are as they were when it was planned."""
+    next_step_at: int | None = None
+    """When they are looked at next."""
+    draft: Draft | None = None
+    findings: tuple[Finding, ...] = ()
+    is_frozen: bool = False
+    presigned: Literal["warn", "hold"] = "warn"
+    """What becomes of content that brings wrong signatures along."""
+    parent_ds: tuple[bytes, ...] = ()
+    """DS rdatas known at the parent, beside those of keys that were seen there: one of all has to lead to a key that
+    signs the DNSKEY RRset."""
+    failed: Live | None = None
+    """What was live and failed before it was sealed: none of its signatures is carried over."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the source's present content is not what serves."""
+        return held(self.findings)
+
+    @property
+    def sealed_version(self) -> SignedVersion | None:
+        """What transfers show; None before the first version is sealed."""
+        return self.sealed.signed if self.sealed is not None else None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the zone is live or held, which is what being ready asks of it."""
+        return self.live is not None or self.is_held
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a source says now: the version, None when the findings hold it."""
+
+    version: Version | None
+    findings: tuple[Finding, ...]
+    identity: str
+    file: str
+    provenance: Provenance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done about a zone: take new content, or look at its keys, and sign it anew when `resign`."""
+
+    zone: Zone
+    content: Content | None = None
+    resign: bool = False
+
+    def merged(self, later: Work) -> Work:
+        """Both works in one."""
+        return Work(self.zone, later.content or self.content, self.resign or later.resign)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that waits for slow keys to sign it; `work` is to be done again when they have."""
+
+    work: Work
+    signed: SignedVersion
+    keys: tuple[Key, ...]
+    slow_keys: tuple[Key, ...] = ()
+    inception: int = 0
+    begun_at: int = 0
+    """When the first draft of it was made: a serial made of the time is of that time, or no draft were ever done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one piece of work; `live` is None when what was live stays. `next_step_at` is the keys'."""
+
+    zone: Zone
+    live: Live | None = None
+    findings: tuple[Finding, ...] | None = None
+    next_step_at: int | None = None
+    retry: Work | None = None
+    draft: Draft | None = None
+
+
+def newest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:
+    """Of a version's signatures: those the plan makes, and those of the version before, which may be carried over."""
+    if plan is None:
+        return None
+    carried = previous.latest_inception if previous is not None else None
+    return max(plan.inception, carried or 0)
