@@ -13,7 +13,7 @@ from itertools import product
 
 from keys import rollover
 from keys.forecast import foretold
-from keys.policy import INSECURE, KeySpec, Policy, Role
+from keys.policy import KeySpec, Policy, Role
 from keys.rollover import Creation, Move, ServedTTLs, Wait, settle
 from keys.states import Goal, Key, RecordKind, Sighting
 
@@ -151,10 +151,7 @@ class World:
 
     def happen(self) -> None:
         """One of the things that operators, clocks and machines do."""
-        deed = self.dice.choice(
-            [self.roll, self.roll, self.abort, self.change_policy, self.change_ttls, self.restart, self.set_clock_back]
-        )
-        deed()
+        getattr(self, self.dice.choice(("roll", *DEEDS)))()
 
     def roll(self) -> None:
         """An operator rolls one key now."""
@@ -302,6 +299,9 @@ class World:
         self.trail.append(f"{self.now - START} {what}")
 
 
+DEEDS = ("roll", "abort", "change_policy", "change_ttls", "restart", "set_clock_back")
+"""What may be done to a world, by the names of its methods."""
+
 SCHEMES = (
     (KeySpec(Role.CSK, 13),),
     (KeySpec(Role.CSK, 15),),
@@ -364,6 +364,3 @@ def _zone_signers(keys: Iterable[Key]) -> frozenset[str]:
 
 def _leaves(key: Key) -> bool:
     return key.state(RecordKind.DS) in ("unretentive", "squashed")
-
-
-assert INSECURE.is_insecure
