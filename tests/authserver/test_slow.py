@@ -300,7 +300,7 @@ def test_a_signature_of_another_path_that_is_wrong_is_refused_before_sealing(tmp
         unsigned.fill([(number, unit, bytes(114)) for number, unit, _ in unsigned.unsigned()])
         assert unsigned.slow_missing == 0
         assert unsigned.make(1000)
-        assert not unsigned.verify(1000)
+        assert not unsigned.verify(1000, NOW)
         with pytest.raises(SlowKeyError, match="does not verify"):
             verify_batch(unsigned, live.keys)
 
