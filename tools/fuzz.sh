@@ -11,6 +11,8 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 cargo build -q --release --locked --target "$host"
+mkdir -p corpus/datagram
+(unset RUSTFLAGS && cd .. && cargo run -q --locked --example seeds -- fuzz/corpus/datagram)
 for source in fuzz_targets/*.rs; do
     target=$(basename "$source" .rs)
     mkdir -p "corpus/$target" "artifacts/$target"

@@ -48,6 +48,8 @@ class Validator:
         self.keys = {self.origin: dnskeys}
         self.now = now
         self.known: set[tuple[str, str]] = set()
+        self.children: set[Name] = set()
+        """Zones below this one that the same server answers from: an alias into one leads elsewhere."""
 
     def judge(self, octets: bytes) -> str:
         """What it proves: `answer`, `nodata`, `nxdomain`, `referral`, `insecure referral`, `elsewhere`, `loop`.
@@ -55,7 +57,10 @@ class Validator:
         Raises BogusError.
         """
         need_no_duplicates(octets)
-        response = dns.message.from_wire(octets)
+        return self.judge_message(dns.message.from_wire(octets))
+
+    def judge_message(self, response: dns.message.Message) -> str:
+        """The same of a message that has no record twice."""
         question = response.question[0]
         self.answers = {(rrset.name, rrset.rdtype): rrset for rrset in unsigned(response.answer)}
         self.proofs = [rrset for rrset in unsigned(response.authority) if rrset.rdtype == self.proof_type]
@@ -197,7 +202,7 @@ class Validator:
         used: set[tuple[Name, int]] = set()
         seen: set[Name] = set()
         while True:
-            if not name.is_subdomain(self.origin):
+            if not name.is_subdomain(self.origin) or self._is_in_child(name, rtype):
                 need(response.rcode() == dns.rcode.NOERROR, "an rcode about another zone")
                 return self._all_used(used, "elsewhere")
             if name in seen:
@@ -213,6 +218,9 @@ class Validator:
                 break
             name = alias
         return self._all_used(used, self._negative(response, name, rtype))
+
+    def _is_in_child(self, name: Name, rtype: int) -> bool:
+        return any(name.is_subdomain(child) and (rtype, name) != (DS, child) for child in self.children)
 
     def _alias(self, name: Name, used: set[tuple[Name, int]]) -> Name | None:
         cname = self.answers.get((name, CNAME))

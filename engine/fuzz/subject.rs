@@ -13,10 +13,12 @@ use zonewright_engine::effect::{Any, Effects, LONGEST_NSID};
 use zonewright_engine::limit::{self, Limiter};
 use zonewright_engine::message::Query;
 use zonewright_engine::name::Name;
+use zonewright_engine::nsec3::Params;
 use zonewright_engine::predicate::{Operand, Predicate};
 use zonewright_engine::responder::{Arrival, BlockParts, Outcome, Transport, ZoneSlot, refuse};
 use zonewright_engine::serve::Service;
 use zonewright_engine::signed::{Plan, SignedVersion};
+use zonewright_engine::text;
 use zonewright_engine::udp::{Answerer, Datagram, LARGEST};
 use zonewright_engine::zonefile::{Limits, Source, read};
 
@@ -87,6 +89,8 @@ const DNSKEY: [u8; 36] = [
 /// A service without sockets that serves zones of every kind.
 pub struct Subject {
     service: Service,
+    /// The longest origins last.
+    zones: Vec<(Name, Arc<ZoneSlot>)>,
     out: Vec<u8>,
     again: Vec<u8>,
 }
@@ -94,18 +98,28 @@ pub struct Subject {
 /// Where the blocks have every effect, and cookies are required.
 const ODD: u32 = 1;
 
+/// Where responses are held back or cut, and ANY is answered with all there is.
+const LIMITED: u32 = 2;
+
 impl Subject {
-    /// `example.` signed, `sub.example.` unsigned, `empty.example.` without a version, `chained.test.` for Python; on a
-    /// second listener with every effect.
+    /// `example.` signed, below it zones with each way of denial, one that came signed, `sub.example.` unsigned and
+    /// `empty.example.` without a version, `chained.test.` for Python; on a second listener with every effect, on a
+    /// third with limits.
     pub fn new() -> Self {
         let clock = Clock::default();
         clock.stop_at(1_700_000_000);
         let service = Service::new(Arc::new(clock), 16).expect("an eventfd");
         let zones = vec![
-            slot("example.", Some((&large_zone(), Some(plan())))),
+            slot("example.", Some((&large_zone(), Some(plan(Choice::Nsec))))),
+            slot("hashed.example.", Some((&large_zone(), Some(plan(hashed(false)))))),
+            slot("open.example.", Some((&large_zone(), Some(plan(hashed(true)))))),
+            slot("compact.example.", Some((&large_zone(), Some(plan(Choice::Compact))))),
+            slot("brought.example.", Some((&brought_zone("brought.example.", Choice::Nsec), None))),
+            slot("ready.example.", Some((&brought_zone("ready.example.", hashed(true)), None))),
             slot("sub.example.", Some((UNSIGNED, None))),
             slot("empty.example.", None),
         ];
+        let served = zones.clone();
         let origins: Vec<Name> = zones.iter().map(|(origin, _)| origin.clone()).collect();
         let block = |number, listener, origins, zones, chained, effects| BlockParts {
             number,
@@ -127,10 +141,12 @@ impl Subject {
             },
             block(0, 0, origins.clone(), zones.clone(), false, logged),
             block(1, 0, chained.clone(), Vec::new(), true, Arc::default()),
-            block(2, ODD, origins, zones, false, every_effect()),
-            block(3, ODD, chained, Vec::new(), true, every_effect()),
+            block(2, ODD, origins.clone(), zones.clone(), false, every_effect()),
+            block(3, ODD, chained.clone(), Vec::new(), true, every_effect()),
+            block(5, LIMITED, origins, zones, false, limited()),
+            block(6, LIMITED, chained, Vec::new(), true, limited()),
         ]);
-        Self { service, out: vec![0; LARGEST], again: vec![0; LARGEST] }
+        Self { service, zones: served, out: vec![0; LARGEST], again: vec![0; LARGEST] }
     }
 
     /// Asks in every way, and panics when what is said breaks a promise; the answer by UDP.
@@ -146,7 +162,12 @@ impl Subject {
             }
             self.check_stream(listener, query);
         }
+        let length = ask(&self.service, LIMITED, query, &mut self.out);
+        if length > 0 {
+            check_answer(query, self.out.get(..length).expect("room"), 1232);
+        }
         let length = ask(&self.service, 0, query, &mut self.out);
+        self.check_dressed(query);
         self.out.get(..length).expect("no longer than the room for it")
     }
 
@@ -156,17 +177,65 @@ impl Subject {
         let (outcome, answer) = self.service.respond(query, &arrival);
         match outcome {
             Outcome::Silent => {}
-            Outcome::Answer(length) => check_answer(query, answer.get(..length).expect("room"), u16::MAX),
+            Outcome::Answer(length) => {
+                let answer = answer.get(..length).expect("room");
+                check_answer(query, answer, u16::MAX);
+                assert_eq!(answer[2] & 2, 0, "nothing is cut short by TCP");
+            }
             Outcome::Declined(_) => {
                 let Outcome::Answer(length) = refuse(query, 2, Some(15), &mut self.again) else { return };
-                for transport in [Transport::Tcp, Transport::Udp] {
-                    let arrival = self::arrival(listener, transport);
-                    let response = self.again.get(..length).expect("room");
-                    let dressed = self.service.responder.dress(query, response, &arrival, &mut self.out);
-                    let Outcome::Answer(length) = dressed else { panic!("what a chain says is sent") };
+                let response = self.again.get(..length).expect("room").to_vec();
+                self.check_dress(query, &response, listener);
+            }
+        }
+    }
+
+    /// What chains make of whole answers: taken from each zone as by TCP, dressed for each listener.
+    fn check_dressed(&mut self, query: &[u8]) {
+        // Chains are asked QUERY alone.
+        let Some(parsed) = Query::parse(query).ok().filter(|_| query[2] & 0x78 == 0) else { return };
+        let lower = parsed.qname.to_ascii_lowercase();
+        let within = |origin: &[u8]| lower.ends_with(origin);
+        let found = self.zones.iter().rev().find(|(origin, _)| within(origin));
+        let Some(slot) = found.map(|(_, slot)| Arc::clone(slot)) else { return };
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let effects = Effects::default();
+            let outcome = self.service.responder.answer_from(&slot, query, (transport, Some(0)), &effects, &mut self.again);
+            let Outcome::Answer(length) = outcome else { panic!("a chain's zone answers") };
+            let response = self.again.get(..length).expect("room").to_vec();
+            for listener in [0, ODD, LIMITED] {
+                self.check_dress(query, &response, listener);
+            }
+        }
+    }
+
+    /// One response of a chain, dressed for both transports.
+    fn check_dress(&mut self, query: &[u8], response: &[u8], listener: u32) {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let arrival = self::arrival(listener, transport);
+            match self.service.responder.dress(query, response, &arrival, &mut self.out) {
+                Outcome::Answer(length) => {
                     let limit = if transport == Transport::Tcp { u16::MAX } else { 4096 };
                     check_answer(query, self.out.get(..length).expect("room"), limit);
                 }
+                Outcome::Silent => assert!(listener == LIMITED && transport == Transport::Udp, "held back for nothing"),
+                Outcome::Declined(_) => panic!("a chain's answer goes to no chain"),
+            }
+        }
+    }
+
+    /// Any octets at all as what a chain says: dressed, and no longer than a message may be.
+    #[allow(dead_code)]
+    pub fn check_any_dress(&mut self, query: &[u8], response: &[u8]) {
+        for (listener, transport) in [(0, Transport::Udp), (ODD, Transport::Udp), (ODD, Transport::Tcp)] {
+            let arrival = self::arrival(listener, transport);
+            let outcome = self.service.responder.dress(query, response, &arrival, &mut self.out);
+            let Outcome::Answer(length) = outcome else { continue };
+            let dressed = self.out.get(..length).expect("room");
+            let is_query = Query::parse(query).is_ok();
+            if is_query && Said::of(response).is_some_and(|said| said.end == response.len()) {
+                let said = Said::of(dressed).unwrap_or_else(|| panic!("{query:?} {response:?} {dressed:?}"));
+                assert_eq!(said.end, length, "the sections hold what they say: {query:?} {response:?}");
             }
         }
     }
@@ -218,6 +287,20 @@ fn some_view() -> Arc<Predicate> {
         ("or".into(), Operand::None),
     ]);
     Arc::new(Predicate::of(program).expect("a program"))
+}
+
+fn limited() -> Arc<Effects> {
+    let limits = limit::Limits {
+        rates: [1; 6],
+        window: 1,
+        slip: 2,
+        v4_prefix: 32,
+        v6_prefix: 128,
+        exempt: Vec::new(),
+        log_only: false,
+        accounts: 8,
+    };
+    Arc::new(Effects { any: Any::All, limiter: Some(Arc::new(Limiter::new(limits))), ..Effects::default() })
 }
 
 fn arrival(listener: u32, transport: Transport) -> Arrival {
@@ -385,9 +468,21 @@ fn slot(origin: &str, content: Option<(&str, Option<Arc<Plan>>)>) -> (Name, Arc<
     (origin, slot)
 }
 
-fn plan() -> Arc<Plan> {
+fn hashed(opt_out: bool) -> Choice {
+    Choice::Nsec3(Params { iterations: u16::from(opt_out), salt: Box::new([]), opt_out })
+}
+
+/// The large zone with the signatures that its key once made.
+fn brought_zone(origin: &str, choice: Choice) -> String {
+    let (_, slot) = slot(origin, Some((&large_zone(), Some(plan(choice)))));
+    let signed = slot.current().expect("a version");
+    while !signed.make(Duration::from_secs(60)) {}
+    String::from_utf8(text::of_signed(&signed)).expect("ASCII")
+}
+
+fn plan(choice: Choice) -> Arc<Plan> {
     let key = SigningKey::from_pkcs8(&[&PKCS8_HEAD[..], &SEED[..]].concat(), &DNSKEY).expect("a key");
-    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0], Choice::Nsec).expect("a plan"))
+    Arc::new(Plan::new(vec![(Arc::new(key), true, true)], [1, 2_000_000_000, 3600, 0], choice).expect("a plan"))
 }
 
 /// The signed zone with an RRset that fits in no datagram, and one that fits only without proofs.
@@ -429,6 +524,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "any.sub.example.",
         "empty.example.",
         "a.empty.example.",
+        "hashed.example.",
+        "no.such.hashed.example.",
+        "q.wild.hashed.example.",
+        "c.d.hashed.example.",
+        "host.cut.open.example.",
+        "cut.open.example.",
+        "no.such.open.example.",
+        "large.compact.example.",
+        "no.such.compact.example.",
+        "q.wild.compact.example.",
+        "y.x.tree.brought.example.",
+        "no.such.brought.example.",
+        "loop1.ready.example.",
+        "cut.ready.example.",
+        "no.such.ready.example.",
         "chained.test.",
         "refused.test.",
         ".",

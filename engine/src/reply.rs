@@ -93,7 +93,10 @@ impl<'a> Manner<'a> {
     #[must_use]
     pub fn dress(&self, query: &Query<'_>, response: &[u8], minimal: bool, out: &mut [u8]) -> Outcome {
         let Some(parts) = Parts::of(response).filter(|parts| parts.opt_is_last) else { return whole(response, out) };
-        let Some(opt) = self.opt else { return whole(response, out) };
+        let Some(opt) = self.opt else {
+            // RFC 1035 section 4.2.1: no more than 512 octets, where nobody said that more are taken.
+            return if response.len() > self.limit { self.truncated(query, out) } else { whole(response, out) };
+        };
         let old = response.get(parts.opt.clone()).unwrap_or(&[]);
         let (extended, more) = opt_of(old);
         let low = u16::from(response.get(3).copied().unwrap_or(0) & 15);

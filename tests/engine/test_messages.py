@@ -276,6 +276,17 @@ def test_what_a_chain_answered_keeps_its_own_options_and_codes():
     assert sorted(one.otype for one in answer.options) == [NSID, 15]
 
 
+def test_what_a_chain_answered_without_edns_has_512_octets_and_no_more_by_udp():
+    server = Server(chained=True)
+    query = make("large.example.", "TXT", edns=None)
+    for transport, is_cut in (("udp", True), ("tcp", False)):
+        declined = server.responder.answer(0, query, ("192.0.2.99", 4242), transport)
+        whole = server.responder.answer_from(server.slot, query, "tcp", server.effects)
+        answer = server.responder.dress(declined, whole)
+        assert len(whole) > 512
+        assert (len(answer) <= 512, bool(answer[2] & 2)) == (is_cut, is_cut)
+
+
 # ------------------------------------------------------------------ any and minimal
 
 

@@ -147,3 +147,8 @@ def test_rdata_that_no_message_has_room_for_is_refused_as_by_bind(octets: int, i
     zone = APEX + b"a TYPE65300 \\# %d %s\n" % (octets, b"ab" * octets)
     assert (our_text(zone) is not None) is is_read
     assert difference(zone, tmp_path, "wide") is None
+
+
+def test_locators_are_written_as_every_server_reads_them() -> None:
+    rdata = engine.rdata_from_text(104, "10 14:4fff:f:0", b"\0")
+    assert engine.rdata_to_text(104, rdata) == "10 0014:4fff:000f:0000"

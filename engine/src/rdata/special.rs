@@ -64,13 +64,14 @@ pub(super) fn locator(text: &[u8]) -> Option<[u8; 8]> {
     groups.next().is_none().then_some(octets)
 }
 
+/// Groups of four digits, as RFC 6742 sections 2.1.2 and 2.3.2 show them: Knot DNS takes no others.
 pub(super) fn print_locator(part: &[u8], out: &mut Vec<u8>) {
     for (index, group) in part.chunks_exact(2).enumerate() {
         if index > 0 {
             out.push(b':');
         }
         let value = group.iter().fold(0_u16, |value, octet| value << 8 | u16::from(*octet));
-        out.extend_from_slice(format!("{value:x}").as_bytes());
+        out.extend_from_slice(format!("{value:04x}").as_bytes());
     }
 }
 

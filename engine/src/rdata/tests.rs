@@ -57,7 +57,7 @@ const FORMS: &[(&str, &str, &str)] = &[
     ("HIP", "2 2001 aaaa rvs", "2 2001 aaaa rvs.example."),
     ("WKS", "192.0.2.1 tcp smtp 80", "192.0.2.1 6 25 80"),
     ("NSAP", "0x47.0005", "0x470005"),
-    ("NID", "10 14:4fff:ff20:ee64", "10 14:4fff:ff20:ee64"),
+    ("NID", "10 14:4fff:f:0", "10 0014:4fff:000f:0000"),
     ("EUI48", "00-00-5e-00-53-2A", "00-00-5e-00-53-2a"),
     ("HTTPS", "0 b", "0 b.example."),
     (
