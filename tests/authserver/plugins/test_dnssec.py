@@ -201,7 +201,9 @@ def test_everything_that_is_wrong_with_key_files_is_told_at_its_line(errors, tmp
     lines = [f"key file {name}" for name in (good.name, "Kgone", old.name, mixed.name, stranger.name)]
     missing, unsupported, mismatched, unrelated = errors(block(tmp_path, *lines))
     assert missing == f"Corefile:6: dnssec: key: {tmp_path}/Kgone.key: no such file or directory"
-    assert unsupported.startswith(f"Corefile:7: dnssec: key: {old}.private:2: algorithm 6 (DSA-NSEC3-SHA1) signs nothing here")
+    assert unsupported.startswith(
+        f"Corefile:7: dnssec: key: {old}.private:2: algorithm 6 (DSA-NSEC3-SHA1) signs nothing here"
+    )
     reason = "the private key is not the one of the public file"
     assert mismatched == f"Corefile:8: dnssec: key: {mixed}.private: {reason}"
     reason = "is a key of example.net., which can sign none of example.test."
