@@ -284,8 +284,8 @@ class SignedVersion:
         now: int,
         *,
         horizon: int = 0,
-        parent_ds: Sequence[bytes] = (),
-        foreign: Sequence[bytes] = (),
+        parent_ds: Sequence[bytes] = ...,
+        foreign: Sequence[bytes] = ...,
         is_liberal: bool = False,
     ) -> list[Diagnostic]:
         """The verification before a version goes live, by a code path of its own: names and denial chain complete and
@@ -297,7 +297,7 @@ class SignedVersion:
         not sign; `is_liberal`: one algorithm of the DNSKEY RRset has to sign, not each (RFC 6840 section 5.11).
         About 0.3 us a name with NSEC, 0.5 us with NSEC3."""
     def check_signatures(
-        self, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = (), is_liberal: bool = False
+        self, now: int, *, horizon: int = 0, foreign: Sequence[bytes] = ..., is_liberal: bool = False
     ) -> list[Diagnostic]:
         """Every signature, at once, whoever made it, with what must have one and has none; at most some twenty findings.
 
@@ -314,7 +314,7 @@ class SignedVersion:
         now: int,
         *,
         horizon: int = 0,
-        foreign: Sequence[bytes] = (),
+        foreign: Sequence[bytes] = ...,
         is_liberal: bool = False,
     ) -> bool:
         """Verify made signatures for about `budget_us`; True when all are verified. What was carried over from a version

@@ -34,6 +34,6 @@ fn hostile_files_take_linear_time() {
         subject::check(&octets);
         let took = start.elapsed();
         // A guard against hanging: what grows with the square takes hours.
-        assert!(took < Duration::from_secs(120), "{took:?} for {:?}", String::from_utf8_lossy(pattern));
+        assert!(took < Duration::from_mins(2), "{took:?} for {:?}", String::from_utf8_lossy(pattern));
     }
 }
