@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 CARGO := cargo --locked
 export CARGO_BUILD_JOBS ?= 2
 
-.PHONY: help build peers demo test lint type house interop differential rollover scenarios rust fuzz bench soak ci clean
+.PHONY: help build peers demo test lint type house interop differential rollover scenarios rust fuzz bench soak flood ci clean
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -56,5 +56,8 @@ bench: build peers ## Ratios to NSD, Knot DNS and a bare echo; writes docs/bench
 soak: build peers ## Long runs: random kills, random zones, random queries for S seconds (S=3600 is a good night)
 	SOAK=$(S) $(PYTEST) tests/interop -k "kill or differential or unbound"
 
-ci: ## What must pass: everything above but bench and soak
+flood: build peers ## Ten million random queries to a whole server: memory stays flat, no thread is lost
+	$(BIN)/python tools/flood.py
+
+ci: ## What must pass: everything above but bench, soak and flood
 	CI=true tools/ci.sh

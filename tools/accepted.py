@@ -40,6 +40,7 @@ from tools.facts import (
     SOA,
     SRV,
     SVCB,
+    X25,
     YXDOMAIN,
     A,
     Facts,
@@ -196,7 +197,14 @@ def authoritative_addresses(case: Case) -> set[str]:
 
 @rule("rrsig-asked")
 def rrsig_asked(case: Case) -> set[str]:
-    """Knot DNS gives a part of the RRSIGs of a name, or none, and follows no alias for RRSIG and NSEC."""
+    """Knot DNS gives a part of the RRSIGs of a name, or none, and follows no alias for RRSIG and NSEC.
+
+    NSD's proof of a wildcard beside RRSIGs alone is one that no validator can judge.
+    """
+    is_alias = any(record.rtype == CNAME for record in case.ours.answer)
+    if case.peer == "nsd" and case.qtype == RRSIG and is_alias and case.ours.answer == case.theirs.answer:
+        differing = case.more("authority") | case.less("authority")
+        return {"authority"} if kinds(differing) <= {NSEC, NSEC3} else set()
     if case.peer != "knotd" or case.qtype not in {RRSIG, NSEC}:
         return set()
     return {"rcode", "answer", "authority", "additional"} if not case.more("answer") else set()
@@ -233,7 +241,8 @@ def svcb_additional(case: Case) -> set[str]:
     hosts |= {
         owner for owner in owners(more) if case.peer == "knotd" and any(is_made_by(host, owner) for host in hosts)
     }
-    is_theirs = not more or (case.peer == "knotd" and owners(more) <= hosts and kinds(more) <= {A, AAAA, SVCB, HTTPS})
+    known = {"knotd": {A, AAAA, SVCB, HTTPS}, "named": {SVCB, HTTPS}}.get(case.peer, set())
+    is_theirs = owners(more) <= hosts and kinds(more) <= known
     return {"additional"} if is_theirs and owners(case.less("additional")) <= led_to else set()
 
 
@@ -276,7 +285,7 @@ def rare_additional(case: Case) -> set[str]:
     others = {AFSDB, RT, KX, PX, NAPTR, LP, RP, MB, MINFO}
     hosts = targets(record for record in case.ours.answer if record.rtype in others)
     hosts |= targets(record for record in more if record.owner in hosts)
-    is_known = kinds(more) <= {A, AAAA, SRV, L32, L64}
+    is_known = kinds(more) <= {A, AAAA, SRV, X25, L32, L64}
     return {"additional"} if is_known and owners(more) <= hosts and not case.less("additional") else set()
 
 
@@ -284,7 +293,7 @@ def rare_additional(case: Case) -> set[str]:
 def wildcard_glue(case: Case) -> set[str]:
     """The peers make addresses of what a response points to from wildcards too, hidden ones as well."""
     more = case.more("additional")
-    hosts = targets(case.ours.answer | case.ours.authority)
+    hosts = targets(case.ours.answer | case.ours.authority | case.ours.additional | more)
     if case.peer == "nsd":
         # NSD writes some of them under a name that nobody asked for, below the same encloser.
         hosts |= {name for name in owners(more) if any(is_in(host, parent(name)) for host in hosts)}
@@ -357,11 +366,13 @@ def chain_in_one_zone(case: Case) -> set[str]:
 @rule("addresses-beside")
 def addresses_beside(case: Case) -> set[str]:
     """We give addresses out of other zones that are served beside the one asked, NSD and Knot DNS its own alone."""
-    less = case.less("additional")
+    less, more = case.less("additional"), case.more("additional")
     hosts = targets(case.ours.answer | case.ours.authority)
     is_beside = all(r.owner in hosts and case.zone_of(r.owner) not in {None, case.origin} for r in less)
-    is_less = kinds(less) <= {A, AAAA} and not case.more("additional")
-    return {"additional"} if is_beside and is_less else set()
+    # In their place they may have some that a wildcard of the zone asked makes.
+    is_made = all(r.owner in hosts and not case.holds(r.owner, r.kind) for r in more)
+    is_known = kinds(less | more) <= {A, AAAA}
+    return {"additional"} if less and is_beside and is_made and is_known else set()
 
 
 @rule("below-an-nsec3-owner")

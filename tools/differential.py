@@ -13,9 +13,6 @@ import argparse
 import collections
 import contextlib
 import random
-import select
-import socket
-import struct
 import sys
 import tempfile
 import time
@@ -54,7 +51,8 @@ from keys.policy import Denial
 from signer.denial import NSEC3PARAM, nsec3param_rdatas, to_engine
 from tools import odd_zone
 from tools.accepted import Case, unexplained
-from tools.facts import CNAME, DNSKEY, DS, NOERROR, SOA, Facts, parent, read
+from tools.asking import Asking, Question
+from tools.facts import CNAME, DNSKEY, DS, Facts, parent, read
 from tools.hashed_proofs import HashedValidator
 from tools.proofs import BogusError, Validator
 from tools.servers import Knot, Named, Nsd, Peer, Zone
@@ -78,7 +76,6 @@ FLIGHT = 64
 """Questions under way to a peer at a time."""
 QUESTIONS_A_ZONE = 400
 ZONES_A_RUN = 50
-ANSWER_SECONDS = 1.0
 TIGHT = 250
 """Octets less than which an address and its signature may not fit into."""
 FOLDING = {"nsd", "knotd"}
@@ -87,28 +84,6 @@ Verdict = tuple[Case, set[str], list[str]]
 """A difference, what of it no rule explains, and the rules that explain the rest."""
 GENERIC = {"HIP", "MB", "MG", "MR", "PX", "X25"}
 """Types that a peer knows only as TYPEnnn (RFC 3597)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of all."""
-
-    qname: bytes
-    qtype: int
-    size: int
-    """Of the datagram that may come back; 0 without EDNS."""
-    dnssec: bool
-
-    @property
-    def room(self) -> int:
-        """Octets that a datagram may have (RFC 6891 section 6.2.5), by our own limit too."""
-        return min(max(self.size, 512), 1232)
-
-    def to_wire(self, number: int) -> bytes:
-        """The query with an id."""
-        head = struct.pack("!6H", number, 0, 1, 0, 0, self.size > 0)
-        opt = struct.pack("!BHHIH", 0, 41, self.size, 0x8000 * self.dnssec, 0) if self.size else b""
-        return head + self.qname + struct.pack("!HH", self.qtype, 1) + opt
 
 
 class Ours:
@@ -190,7 +165,10 @@ class Ours:
         part.set_rcode(message.rcode() if is_last else dns.rcode.NOERROR)
         part.question = [dns.rrset.RRset(name, message.question[0].rdclass, message.question[0].rdtype)]
         part.answer = [rrset for rrset in message.answer if self._zone(rrset.name, 1) == zone]
-        part.authority = [rrset for rrset in message.authority if self._zone(rrset.name, 1) == zone]
+        # What is said at a cut may be the parent's.
+        part.authority = [
+            rrset for rrset in message.authority if zone in {self._zone(rrset.name, 1), self._zone(rrset.name, DS)}
+        ]
         return part
 
     def _left(self, message: dns.message.Message, zone: bytes, name: dns.name.Name) -> dns.name.Name | None:
@@ -290,67 +268,6 @@ def _generic(line: str) -> str:
         octets = rdata_from_text(number, rdata, b"\0")
         rtype, rdata = f"TYPE{number}", f"\\# {len(octets)} {octets.hex()}"
     return f"{owner} {ttl} {qclass} {rtype} {rdata}\n"
-
-
-class Asking:
-    """One peer, many questions under way."""
-
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.udp.connect((peer.address, peer.port))
-        self.tcp: socket.socket | None = None
-
-    def need_zones(self, origins: Sequence[bytes]) -> None:
-        """Raise ValueError with the log where a zone is not served: nothing would be compared."""
-        queries = [Question(origin, SOA, 0, False).to_wire(number) for number, origin in enumerate(origins)]
-        self.send(queries)
-        for origin, answer in zip(origins, self.receive(queries), strict=True):
-            if read(answer).rcode != NOERROR:
-                said = [line for line in self.peer.log.splitlines() if name_to_text(origin).rstrip(".") in line]
-                raise ValueError("\n".join([f"{self.peer.name} does not serve {name_to_text(origin)}", *said[-20:]]))
-
-    def send(self, queries: Sequence[bytes]) -> None:
-        """Send what will be received."""
-        for query in queries:
-            self.udp.send(query)
-
-    def receive(self, queries: Sequence[bytes]) -> list[bytes]:
-        """The answers, in the order of the queries; what is lost is asked again."""
-        found: dict[bytes, bytes] = {}
-        waiting = {query[:2]: query for query in queries}
-        for _ in range(20):
-            deadline = time.monotonic() + ANSWER_SECONDS
-            while waiting and select.select([self.udp], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                answer = self.udp.recv(65535)
-                if waiting.pop(answer[:2], None) is not None:
-                    found[answer[:2]] = answer
-            if not waiting:
-                return [found[query[:2]] for query in queries]
-            self.send(list(waiting.values()))
-        raise TimeoutError(f"{self.peer.name} does not answer {next(iter(waiting.values())).hex()}")
-
-    def by_tcp(self, query: bytes) -> bytes:
-        """The answer by TCP; a connection that the peer has closed is made anew."""
-        for _ in range(3):
-            with contextlib.suppress(OSError):
-                if self.tcp is None:
-                    self.tcp = socket.create_connection((self.peer.address, self.peer.port), 10)
-                self.tcp.sendall(struct.pack("!H", len(query)) + query)
-                length = struct.unpack("!H", self._exactly(self.tcp, 2))[0]
-                return self._exactly(self.tcp, length)
-            self.tcp = None
-        raise TimeoutError(f"{self.peer.name} does not answer by TCP")
-
-    @staticmethod
-    def _exactly(stream: socket.socket, count: int) -> bytes:
-        octets = b""
-        while len(octets) < count:
-            if not (more := stream.recv(count - len(octets))):
-                raise OSError("closed")
-            octets += more
-        return octets
 
 
 @dataclass

@@ -20,6 +20,7 @@ TYPES = (
     "A AAAA TXT MX NS DS CNAME DNAME SOA SRV TYPE65400 NSEC RRSIG ANY NSEC3 NSEC3PARAM DNSKEY CDS PTR HTTPS SVCB NAPTR "
     "CAA HINFO TYPE65280 TYPE1000 SPF LOC KEY"
 ).split()
+PLAIN_TYPES = ("SRV 1 2 443 {host}", 'CAA 0 issue "ca.example"', 'HINFO "PDP-11" "UNIX"')
 ODD_TYPES = r"""
 AFSDB 1 {host}
 APL 1:192.0.2.0/24 !2:2001:db8::/32
@@ -53,13 +54,13 @@ PTR {host}
 PX 10 {host} {host}
 RP {host} {host}
 RT 10 {host}
-SMIMEA 3 1 1 aabb
+SMIMEA 3 1 1 d2abde240d7cd3ee6b4b28c54df034b97983a1d16e8a410e4561cb106618e971
 SPF "v=spf1 -all"
 SRV 1 2 443 {host}
 SSHFP 1 1 d2abde240d7cd3ee6b4b28c54df034b97983a1d1
 SVCB 0 {host}
 SVCB 3 {host} key667="x\032y" port=53
-TLSA 3 1 1 aabb
+TLSA 3 1 1 d2abde240d7cd3ee6b4b28c54df034b97983a1d16e8a410e4561cb106618e971
 TXT "\"quoted\" \\ \000\255" "" "a;b"
 TYPE65400 \# 4 {number}
 TYPE65280 \# 0
@@ -77,6 +78,9 @@ Question = tuple[str, str]
 
 class Maker:
     """Makes one zone; names, of records as of targets, are drawn from `owners`."""
+
+    labels: Sequence[str] = ODD_LABELS
+    types: Sequence[str] = ODD_TYPES
 
     def __init__(self, seed: int, size: int, origin: str, longest: int, elsewhere: Sequence[str]) -> None:
         self.dice = random.Random(seed)
@@ -107,7 +111,7 @@ class Maker:
 
     def _owners(self, size: int) -> list[str]:
         dice = self.dice
-        odd = dice.sample(ODD_LABELS, 2)
+        odd = dice.sample(self.labels, 2)
         found: dict[str, None] = {}
         while len(found) < size:
             depth = dice.choice((1, 1, 2, 2, 2, 3, 3, 4, 6))
@@ -203,7 +207,7 @@ class Maker:
         """A few of all types."""
         dice = self.dice
         yield owner, 60, "TYPE65400", rf"\# 4 {dice.randrange(2**32):08x}"
-        for line in dice.sample(ODD_TYPES, 3):
+        for line in dice.sample(self.types, 3):
             rtype, _, rdata = line.partition(" ")
             if rtype == "TYPE1" and owner.startswith("*."):
                 continue
@@ -213,6 +217,18 @@ class Maker:
         """An RRset that fits in no datagram, or only without its signature."""
         count = self.dice.choice((12, 17, 60))
         return ((owner, 60, "TXT", f'"{number:>60}"') for number in range(count))
+
+
+class PlainMaker(Maker):
+    """Makes one zone of plain labels and common types."""
+
+    labels = LABELS
+    types = PLAIN_TYPES
+
+
+def plain_records(seed: int) -> list[Record]:
+    """A zone that is odd by its structure alone: every reader knows its types, and its names are short."""
+    return _once(list(PlainMaker(seed, 40, ORIGIN, 80, ()).records()))
 
 
 def records(

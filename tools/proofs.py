@@ -28,6 +28,10 @@ SOA, NS, DS, CNAME, DNAME, NSEC, RRSIG, ANY = (
 )
 
 
+MOST_ALIASES = 16
+"""A server need not follow more for one question."""
+
+
 class BogusError(Exception):
     """A response that RFC 4035 does not let a validator accept."""
 
@@ -52,9 +56,10 @@ class Validator:
         """Zones below this one that the same server answers from: an alias into one leads elsewhere."""
 
     def judge(self, octets: bytes) -> str:
-        """What it proves: `answer`, `nodata`, `nxdomain`, `referral`, `insecure referral`, `elsewhere`, `loop`.
+        """What it proves, in a word.
 
-        Raises BogusError.
+        One of `answer`, `nodata`, `nxdomain`, `referral`, `insecure referral`, `elsewhere`, `loop`, `stopped`,
+        `too long`. Raises BogusError.
         """
         need_no_duplicates(octets)
         return self.judge_message(dns.message.from_wire(octets))
@@ -217,6 +222,9 @@ class Validator:
             if alias is None:
                 break
             name = alias
+        if len(seen) > MOST_ALIASES and not any(rrset.rdtype in {SOA, NS} for rrset in response.authority):
+            # The server went no further, and says nothing of the name it came to: a resolver asks for that one.
+            return self._all_used(used, "stopped")
         return self._all_used(used, self._negative(response, name, rtype))
 
     def _is_in_child(self, name: Name, rtype: int) -> bool:

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zonewright_engine::build::build;
 use zonewright_engine::clock::Clock;
@@ -200,7 +200,8 @@ impl Subject {
         let Some(slot) = found.map(|(_, slot)| Arc::clone(slot)) else { return };
         for transport in [Transport::Tcp, Transport::Udp] {
             let effects = Effects::default();
-            let outcome = self.service.responder.answer_from(&slot, query, (transport, Some(0)), &effects, &mut self.again);
+            let arrival = self::arrival(0, transport);
+            let outcome = self.service.responder.answer_from(&slot, query, &arrival, &effects, &mut self.again);
             let Outcome::Answer(length) = outcome else { panic!("a chain's zone answers") };
             let response = self.again.get(..length).expect("room").to_vec();
             for listener in [0, ODD, LIMITED] {

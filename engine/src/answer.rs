@@ -365,7 +365,10 @@ impl<'z, 'w, 'o> Answer<'z, 'w, 'o> {
         if !self.is_proof_type()
             && let Some(rrset) = self.version.rrset_at(node, self.qtype)
         {
-            self.rrset(Section::Answer, None, node, &rrset)?;
+            // A DNAME that aliases led through is there (RFC 2181 section 5).
+            if self.qtype != rrtype::DNAME || !self.dnames.contains(&(self.number, node)) {
+                self.rrset(Section::Answer, None, node, &rrset)?;
+            }
             self.expansion(encloser)?;
             self.additional(node, &rrset);
             return Ok(Next::Done);

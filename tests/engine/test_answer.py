@@ -407,6 +407,18 @@ def test_a_dname_that_makes_a_name_too_long_is_yxdomain_with_the_dname():
     assert zone.show(f"{labels}a.d.example.") == "YXDOMAIN AA\nANSWER\nd.example. 60 DNAME abcde.test."
 
 
+def test_a_dname_that_aliases_led_through_is_answered_once():
+    """RFC 2181 section 5: no record stands twice in a section."""
+    zone = of("d DNAME new\nx.new CNAME d\n")
+    assert zone.show("x.d.example.", "DNAME") == text("""\
+        NOERROR AA
+        ANSWER
+        d.example. 3600 DNAME new.example.
+        x.d.example. 3600 CNAME x.new.example.
+        x.new.example. 3600 CNAME d.example.
+    """)
+
+
 def test_a_chain_of_dnames_keeps_the_case_of_the_labels_asked():
     zone = of("d1 DNAME d2\nd2 DNAME d3\nx.d3 A 192.0.2.9\n")
     assert zone.show("X.d1.example.") == text("""\

@@ -247,7 +247,7 @@ def signatures(version: SignedVersion, zone: Version) -> dict[tuple[bytes, int],
 @pytest.mark.parametrize("seed", range(6))
 def test_only_what_changed_loses_its_signature(seed):
     """RFC 4034 section 3.1.8.1: octets, TTL and owner; the NSEC before a name that came or went changes too."""
-    records = odd_zone.records(seed)
+    records = odd_zone.plain_records(seed)
     older = build(odd_zone.text(records), odd_zone.ORIGIN)
     first = sealed(signed(older))
     origin = older.origin
@@ -258,7 +258,7 @@ def test_only_what_changed_loses_its_signature(seed):
             (
                 origin,
                 6,
-                3600,
+                older.rrset(origin, 6)[0],
                 [older.rrset(origin, 6)[1][0][:-20] + bytes([0, 0, 0, 9]) + older.rrset(origin, 6)[1][0][-16:]],
             ),
         ]
@@ -299,7 +299,7 @@ def test_jitter_only_shortens_and_is_the_same_each_time():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_signatures_are_restored_after_an_image(seed):
-    version = build(odd_zone.text(odd_zone.records(seed)), odd_zone.ORIGIN)
+    version = build(odd_zone.text(odd_zone.plain_records(seed)), odd_zone.ORIGIN)
     first = sealed(signed(version))
     again = signed(Version.from_image(version.image()))
     assert again.restore(first.signatures()) == first.slots == again.slots
@@ -364,4 +364,4 @@ def test_the_check_finds_a_key_that_is_not_published():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_check_accepts_every_odd_zone(seed):
-    assert signed(build(odd_zone.text(odd_zone.records(seed)), odd_zone.ORIGIN)).check(NOW) == []
+    assert signed(build(odd_zone.text(odd_zone.plain_records(seed)), odd_zone.ORIGIN)).check(NOW) == []
