@@ -247,8 +247,9 @@ def signatures(version: SignedVersion, zone: Version) -> dict[tuple[bytes, int],
 @pytest.mark.parametrize("seed", range(6))
 def test_only_what_changed_loses_its_signature(seed):
     """RFC 4034 section 3.1.8.1: octets, TTL and owner; the NSEC before a name that came or went changes too."""
-    records = odd_zone.plain_records(seed)
-    older = build(odd_zone.text(records), odd_zone.ORIGIN)
+    zones = (build(odd_zone.text(odd_zone.plain_records(10 * seed + more)), odd_zone.ORIGIN) for more in range(10))
+    # Below a DNAME at the apex nothing new would be signed.
+    older = next(zone for zone in zones if zone.rrset(zone.origin, 39) is None)
     first = sealed(signed(older))
     origin = older.origin
     host = name_from_text(f"quite.new.{odd_zone.ORIGIN}")
