@@ -22,6 +22,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
@@ -136,7 +137,7 @@ class Ours:
         if response not in self.judged:
             try:
                 self.judged[response] = self._judge(response)
-            except BogusError:
+            except (BogusError, dns.exception.DNSException):
                 self.judged[response] = False
         return self.judged[response]
 
