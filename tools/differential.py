@@ -22,6 +22,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
@@ -52,7 +53,7 @@ from signer.denial import NSEC3PARAM, nsec3param_rdatas, to_engine
 from tools import odd_zone
 from tools.accepted import Case, unexplained
 from tools.asking import Asking, Question
-from tools.facts import CNAME, DNSKEY, DS, Facts, parent, read
+from tools.facts import CNAME, DNSKEY, DS, RRSIG, Facts, parent, read
 from tools.hashed_proofs import HashedValidator
 from tools.proofs import BogusError, Validator
 from tools.servers import Knot, Named, Nsd, Peer, Zone
@@ -136,7 +137,7 @@ class Ours:
         if response not in self.judged:
             try:
                 self.judged[response] = self._judge(response)
-            except BogusError:
+            except (BogusError, dns.exception.DNSException):
                 self.judged[response] = False
         return self.judged[response]
 
@@ -164,11 +165,20 @@ class Ours:
         part.flags = message.flags
         part.set_rcode(message.rcode() if is_last else dns.rcode.NOERROR)
         part.question = [dns.rrset.RRset(name, message.question[0].rdclass, message.question[0].rdtype)]
-        part.answer = [rrset for rrset in message.answer if self._zone(rrset.name, 1) == zone]
-        # What is said at a cut may be the parent's.
-        part.authority = [
-            rrset for rrset in message.authority if zone in {self._zone(rrset.name, 1), self._zone(rrset.name, DS)}
-        ]
+        signers = {
+            (rrset.name, rrset.covers): rrset[0].signer
+            for section in (message.answer, message.authority)
+            for rrset in section
+            if rrset.rdtype == RRSIG
+        }
+
+        def is_of_zone(rrset: dns.rrset.RRset) -> bool:
+            """At a cut the two sides are told apart by who signed."""
+            signer = signers.get((rrset.name, rrset.covers or rrset.rdtype))
+            return zone == (signer.to_wire().lower() if signer is not None else self._zone(rrset.name, 1))
+
+        part.answer = list(filter(is_of_zone, message.answer))
+        part.authority = list(filter(is_of_zone, message.authority))
         return part
 
     def _left(self, message: dns.message.Message, zone: bytes, name: dns.name.Name) -> dns.name.Name | None:
