@@ -20,10 +20,11 @@ class Family:
     def __init__(self, zones: Callable[[], Mapping[ZoneKey, Zone]]) -> None:
         self._zones = zones
         self._children: dict[ZoneKey, list[ZoneKey]] | None = None
+        self._shown: list[Zone] | None = None
 
     def changed(self) -> None:
-        """There are other zones now."""
-        self._children = None
+        """There are other zones now, or some have another policy."""
+        self._children = self._shown = None
 
     def parent_of(self, key: ZoneKey) -> Zone | None:
         """The parent of a zone."""
@@ -53,9 +54,12 @@ class Family:
         return list(dict.fromkeys([*([parent] if parent is not None else []), *hosts]))
 
     def _bootstrapping(self, key: ZoneKey) -> Iterator[Zone]:
-        for zone in list(self._zones().values()):
-            if zone.policy is not None and zone.policy.bootstrap and zone.key.view == key.view and zone.key != key:
-                yield zone
+        shown = self._shown
+        if shown is None:
+            # Looked for once: doing it for each of ten thousand zones would take their square.
+            zones = list(self._zones().values())
+            shown = self._shown = [zone for zone in zones if zone.policy is not None and zone.policy.bootstrap]
+        yield from (zone for zone in shown if zone.key.view == key.view and zone.key != key)
 
     def _hosts(self, zone: Zone) -> list[Zone]:
         """The zones that the name servers of `zone` are in."""

@@ -270,7 +270,7 @@ def test_eight_thousand_zones_are_ready_soon_and_term_ends_them_while_they_are_s
     for number in range(8000):
         (directory / f"z{number}.test.zone").write_text(text)
     body = f".:{{port}} {{\n    bind 127.0.0.1\n    auto {{\n        directory {directory} (.*)\\.zone {{1}}\n    }}\n"
-    server = run(Zonewright, corefile=body + "    dnssec\n}\n")
+    server = run(Zonewright, corefile=body + "    dnssec\n}\n", start_seconds=90)
     assert server.texts("ns.z7999.test.") == ["192.0.2.1"]
     started = time.monotonic()
     assert server.stop(seconds=20) == 0
