@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from engine import Version
 from keys.ds import DIGESTS, cdnskey_rdatas, cds_rdatas, ds_rdata, ds_rdatas
 from keys.policy import Policy
-from keys.states import Key, RecordKind, Sighting
+from keys.states import Goal, Key, RecordKind, Sighting
 
 NS = 2
 DS = 43
@@ -73,8 +73,9 @@ def _delegation(version: Version, child: Relative) -> list[Edit]:
     _, present = version.rrset(origin, DS) or (0, [])
     known = {ds_rdata(key, digest) for key in child.keys for digest in DIGESTS}
     foreign = [rdata for rdata in present if rdata not in known]
-    # A DS that is there already stays until it is to go, even if it would not be asked for yet.
-    kept = {ds_rdata(key, digest) for key in child.keys if key.is_published(RecordKind.DS) for digest in DIGESTS}
+    # A DS that is there already stays until its key is to go, even if it would not be asked for yet.
+    staying = [key for key in child.keys if key.goal is Goal.PRESENT or key.is_published(RecordKind.DS)]
+    kept = set(ds_rdatas(staying, DIGESTS))
     wanted = ds_rdatas((key for key in child.keys if key.wants_ds), child.policy.digests)
     rdatas = sorted({*foreign, *kept.intersection(present), *wanted})
     return [(origin, DS, min(servers[0], MAX_DS_TTL), rdatas)]

@@ -211,7 +211,9 @@ def of_another_rrset(records: Records, dice: random.Random, place: Place) -> Non
 @signature_fault("signature-wrong")
 def carried_over_from_another_owner(records: Records, _dice: random.Random, place: Place) -> None:
     by = next(one for one in records.signers(place) if one.tag == records.signatures[place][0].tag)
-    records.signatures[place][0] = records.signature(place, by, owner="other." + place[0].removeprefix("*."))
+    # Every name below its parent is a wildcard's own, but not the parent itself.
+    owner = place[0].removeprefix("*.") if place[0].startswith("*.") else "other." + place[0]
+    records.signatures[place][0] = records.signature(place, by, owner=owner)
 
 
 @signature_fault("signature-missing")
@@ -540,6 +542,11 @@ def any_nsec3(records: Records, dice: random.Random) -> Hashed:
     return dice.choice(nsec3s(records))
 
 
+def an_nsec3_that_must_be_there(records: Records, dice: random.Random) -> Hashed:
+    """Of a name with signatures: opt-out lets an unsigned delegation have one or none (RFC 5155 section 6)."""
+    return nsec3_of(records, dice.choice(sorted({owner for owner, rtype in records.signatures if rtype != "NSEC3"})))
+
+
 def nsec3_of(records: Records, owner: str) -> Hashed:
     one = nsec3s(records)[0]
     salt = "" if one.salt == "-" else one.salt
@@ -629,18 +636,18 @@ def nsec3_with_the_opt_out_flag_wrong(records: Records, dice: random.Random, _pl
 
 @fault(LIVE, "denial-gap", NSEC3)
 def nsec3_with_other_iterations(records: Records, dice: random.Random, _place: Place) -> None:
-    one = any_nsec3(records, dice)
+    one = an_nsec3_that_must_be_there(records, dice)
     put_nsec3(records, replace(one, iterations=str(int(one.iterations) + 1)))
 
 
 @fault(LIVE, "denial-gap", NSEC3)
 def nsec3_with_another_salt(records: Records, dice: random.Random, _place: Place) -> None:
-    put_nsec3(records, replace(any_nsec3(records, dice), salt="ABCDEF"))
+    put_nsec3(records, replace(an_nsec3_that_must_be_there(records, dice), salt="ABCDEF"))
 
 
 @fault(LIVE, "denial-gap", NSEC3)
 def nsec3_with_an_unknown_hash(records: Records, dice: random.Random, _place: Place) -> None:
-    put_nsec3(records, replace(any_nsec3(records, dice), algorithm="2"))
+    put_nsec3(records, replace(an_nsec3_that_must_be_there(records, dice), algorithm="2"))
 
 
 @fault(LIVE, "denial-gap", NSEC3)
