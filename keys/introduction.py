@@ -92,7 +92,7 @@ def abort(tx: store.Transaction, keys: Sequence[Key], key: Key, policy: Policy, 
 def _save(tx: store.Transaction, step: Change, now: int) -> None:
     match step:
         case Move():
-            store.update_states(tx, step.moved, step.reason, now)
+            store.save_move(tx, step.key, step.moved, step.kind, step.reason, now)
         case NewGoal():
             store.update(tx, replace(step.key, goal=step.goal), "goal", step.goal, step.reason, now)
         case Removal():

@@ -8,6 +8,7 @@ for the fields: hyphens for underscores.
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
@@ -219,6 +220,7 @@ BUILT_IN: Final = MappingProxyType({policy.name: policy for policy in (DEFAULT, 
 # ------------------------------------------------------------------ kept with the keys
 
 
+@lru_cache(maxsize=256)
 def to_text(policy: Policy) -> str:
     """All of a policy as JSON, but for keys in files."""
     facts = asdict(replace(policy, key_files=()))

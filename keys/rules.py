@@ -9,8 +9,8 @@ with the corrections that docs/adr/key-rollover.md lists. They know states alone
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
 
 from keys.states import Key, RecordKind, RecordState
 
@@ -29,69 +29,49 @@ _SIGNED: Final = "OO--"
 _SIGNED_SWAPS: Final = (("UO--", "RO--"), ("OU--", "OR--"))
 
 
-class Constellation:
-    """The keys of a zone in their states, asked by patterns."""
+class Placed(NamedTuple):
+    """What the rules see of a key: its algorithm, its letters, and which other key it replaces or is replaced by."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._keys = {key.id: key for key in keys}
-        self._letters = {key.id: letters(key) for key in self._keys.values()}
-
-    @property
-    def algorithms(self) -> list[int]:
-        """All algorithms, of hidden keys too."""
-        return sorted({key.algorithm for key in self._keys.values()})
-
-    def of(self, algorithm: int | None = None) -> list[str]:
-        """The letters of every key, or of those of an algorithm."""
-        return [self._letters[key.id] for key in self._keys.values() if algorithm in (None, key.algorithm)]
-
-    def exists(self, pattern: str, algorithm: int | None = None) -> bool:
-        """E[pattern]."""
-        return any(_matches(one, pattern) for one in self.of(algorithm))
-
-    def swaps(self, leaving: str, coming: str, algorithm: int) -> bool:
-        """E[leaving => coming]."""
-        keys = [key for key in self._keys.values() if key.algorithm == algorithm]
-        going = [key for key in keys if _matches(self._letters[key.id], leaving)]
-        return bool(going) and any(
-            self._is_successor(one, key) for key in keys if _matches(self._letters[key.id], coming) for one in going
-        )
-
-    def _depends_on(self, key: Key) -> Key | None:
-        """The key that `key` is to replace, while caches may still have something of it."""
-        predecessor = self._keys.get(key.predecessor or "")
-        if predecessor is None or predecessor.successor != key.id or self._letters[predecessor.id] == _HIDDEN:
-            return None
-        return predecessor
-
-    def _is_successor(self, leaving: Key, coming: Key) -> bool:
-        if self._depends_on(leaving) is not None:
-            return False  # somebody still relies on it
-        replaced = self._depends_on(coming)
-        if replaced is None:
-            return False
-        if replaced.id == leaving.id:
-            return True
-        # Rolled again before the first roll was over: the one between counts only if it stands where `coming` does.
-        return self._letters[replaced.id] == self._letters[coming.id] and self._is_successor(leaving, replaced)
+    algorithm: int
+    letters: str
+    predecessor: int | None
+    successor: int | None
 
 
-def broken(keys: Iterable[Key], *, is_strict: bool, may_lose_ds: bool = False) -> frozenset[str]:
+Constellation = tuple[Placed, ...]
+"""The keys of a zone in their states; a key's number is its place."""
+
+
+def constellation(keys: Sequence[Key]) -> Constellation:
+    """The keys as the rules see them."""
+    numbers = {key.id: number for number, key in enumerate(keys)}
+    return tuple(
+        Placed(key.algorithm, letters(key), numbers.get(key.predecessor or ""), numbers.get(key.successor or ""))
+        for key in keys
+    )
+
+
+def broken(keys: Sequence[Key], *, is_strict: bool, may_lose_ds: bool = False) -> frozenset[str]:
     """The rules that do not hold, by name: what they demand, in words.
 
     `is_strict` demands signatures of every algorithm whenever there is any DS (RFC 4035 section 2.2 read literally);
     otherwise only when there is one of that algorithm. `may_lose_ds`: the zone is being taken insecure on purpose.
     """
-    all_keys = Constellation(keys)
+    return _broken(constellation(keys), is_strict, may_lose_ds)
+
+
+@lru_cache(maxsize=1 << 14)
+def _broken(keys: Constellation, is_strict: bool, may_lose_ds: bool) -> frozenset[str]:  # noqa: FBT001 (a cache's key)
+    """Kept, because ten thousand zones of one policy stand in few constellations."""
     found = set()
-    if not (may_lose_ds or all_keys.exists("---O") or all_keys.exists("---R")):
+    if not (may_lose_ds or _exists(keys, "---O") or _exists(keys, "---R")):
         found.add("the zone must keep a DS")
-    for algorithm in all_keys.algorithms:
-        if not _has_chain(all_keys, algorithm):
+    for algorithm in sorted({key.algorithm for key in keys}):
+        if not _has_chain(keys, algorithm):
             found.add(
                 f"a DNSKEY of algorithm {algorithm} that a DS points to must be in every cache, with its signature"
             )
-        if not _has_signatures(all_keys, algorithm, is_strict=is_strict):
+        if not _has_signatures(keys, algorithm, is_strict=is_strict):
             found.add(f"signatures of algorithm {algorithm} over the whole zone must be in every cache")
     return frozenset(found)
 
@@ -120,7 +100,7 @@ def is_hidden(key: Key) -> bool:
 
 def has_signer(keys: Iterable[Key], algorithm: int) -> bool:
     """Whether a key of the algorithm signs the zone already, so that another one has to wait for its DNSKEY."""
-    return Constellation(keys).exists(_SIGNED, algorithm)
+    return any(key.algorithm == algorithm and _matches(letters(key), _SIGNED) for key in keys)
 
 
 @cache
@@ -135,21 +115,57 @@ def _withdraws(before: Sequence[Key], after: Sequence[Key]) -> bool:
     )
 
 
+def _of(keys: Constellation, algorithm: int | None) -> list[str]:
+    return [key.letters for key in keys if algorithm in (None, key.algorithm)]
+
+
+def _exists(keys: Constellation, pattern: str, algorithm: int | None = None) -> bool:
+    """E[pattern]."""
+    return any(_matches(one, pattern) for one in _of(keys, algorithm))
+
+
+def _swaps(keys: Constellation, leaving: str, coming: str, algorithm: int) -> bool:
+    """E[leaving => coming]."""
+    own = [number for number, key in enumerate(keys) if key.algorithm == algorithm]
+    going = [number for number in own if _matches(keys[number].letters, leaving)]
+    arriving = [number for number in own if _matches(keys[number].letters, coming)]
+    return any(_is_successor(keys, one, other) for other in arriving for one in going)
+
+
+def _depends_on(keys: Constellation, number: int) -> int | None:
+    """The key that this one is to replace, while caches may still have something of it."""
+    predecessor = keys[number].predecessor
+    if predecessor is None or keys[predecessor].successor != number or keys[predecessor].letters == _HIDDEN:
+        return None
+    return predecessor
+
+
+def _is_successor(keys: Constellation, leaving: int, coming: int) -> bool:
+    if _depends_on(keys, leaving) is not None:
+        return False  # somebody still relies on it
+    replaced = _depends_on(keys, coming)
+    if replaced is None:
+        return False
+    if replaced == leaving:
+        return True
+    # Rolled again before the first roll was over: the one between counts only if it stands where `coming` does.
+    return keys[replaced].letters == keys[coming].letters and _is_successor(keys, leaving, replaced)
+
+
 def _has_chain(keys: Constellation, algorithm: int) -> bool:
-    whole = keys.exists(_CHAIN, algorithm)
     return (
-        whole
-        or keys.swaps(*_DS_SWAP, algorithm)
-        or any(keys.swaps(*swap, algorithm) for swap in _DNSKEY_SWAPS)
-        or all(one[3] == "H" or _matches(one, "O-O-") for one in keys.of(algorithm))
+        _exists(keys, _CHAIN, algorithm)
+        or _swaps(keys, *_DS_SWAP, algorithm)
+        or any(_swaps(keys, *swap, algorithm) for swap in _DNSKEY_SWAPS)
+        or all(one[3] == "H" or _matches(one, "O-O-") for one in _of(keys, algorithm))
     )
 
 
 def _has_signatures(keys: Constellation, algorithm: int, *, is_strict: bool) -> bool:
     return (
-        all(one[3] == "H" for one in keys.of(None if is_strict else algorithm))
-        or keys.exists(_SIGNED, algorithm)
-        or any(keys.swaps(*swap, algorithm) for swap in _SIGNED_SWAPS)
+        all(one[3] == "H" for one in _of(keys, None if is_strict else algorithm))
+        or _exists(keys, _SIGNED, algorithm)
+        or any(_swaps(keys, *swap, algorithm) for swap in _SIGNED_SWAPS)
         # Each DNSKEY that a cache may have is signed for by a key in the same state.
-        or all(one[0] == "H" or keys.exists(f"{one[0]}O--", algorithm) for one in keys.of(algorithm))
+        or all(one[0] == "H" or _exists(keys, f"{one[0]}O--", algorithm) for one in _of(keys, algorithm))
     )

@@ -150,6 +150,13 @@ def update_states(tx: Transaction, key: Key, reason: str, now: int) -> None:
     _save_states(tx, key, changed, reason, now)
 
 
+def save_move(tx: Transaction, before: Key, key: Key, kind: RecordKind, reason: str, now: int) -> None:
+    """Save that one record of a key has moved, with its history."""
+    if (key.active_at, key.is_request_open) != (before.active_at, before.is_request_open):
+        _update(tx, key)
+    _save_states(tx, key, {kind: key.states[kind]}, reason, now)
+
+
 def mark_served(tx: Transaction, key: Key, now: int) -> Key:
     """The key after noting that its present states are served everywhere, as far as they were not and still stand."""
     for kind, standing in key.states.items():

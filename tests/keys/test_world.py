@@ -214,7 +214,7 @@ def withdraw_while_broken(patch: pytest.MonkeyPatch) -> None:
 
 def own_tag(patch: pytest.MonkeyPatch) -> None:
     """A successor counts for any key, not only for the one it replaces."""
-    patch.setattr(rules.Constellation, "_is_successor", lambda *_: True)
+    patch.setattr(rules, "_is_successor", lambda *_: True)
 
 
 def liberal_where_strict(patch: pytest.MonkeyPatch) -> None:
@@ -255,9 +255,12 @@ MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 @pytest.fixture
 def patched() -> Iterator[pytest.MonkeyPatch]:
+    """Patches for one test; what the rules said before and under them is forgotten."""
     patch = pytest.MonkeyPatch()
+    rules._broken.cache_clear()
     yield patch
     patch.undo()
+    rules._broken.cache_clear()
 
 
 @pytest.mark.parametrize("name", MUTANTS)
