@@ -241,10 +241,6 @@ def svcb_additional(case: Case) -> set[str]:
     hosts |= {
         owner for owner in owners(more) if case.peer == "knotd" and any(is_made_by(host, owner) for host in hosts)
     }
-    behind = targets(record for record in case.ours.additional if record.rtype == case.qtype)
-    if case.peer == "named":
-        # BIND also gives the addresses that the records behind an alias lead to; we end with those records.
-        more = {record for record in more if record.owner not in behind or record.kind not in {A, AAAA}}
     known = {"knotd": {A, AAAA, SVCB, HTTPS}, "named": {SVCB, HTTPS}}.get(case.peer, set())
     is_theirs = owners(more) <= hosts and kinds(more) <= known
     return {"additional"} if is_theirs and owners(case.less("additional")) <= led_to else set()

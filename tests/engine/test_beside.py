@@ -400,6 +400,7 @@ l2 A 192.0.2.12
 cl HTTPS 0 cl1
 cl1 CNAME cl2
 cl2 CNAME cl1
+deep HTTPS 0 many
 self HTTPS 1 .
 self A 192.0.2.13
 _dns SVCB 1 pool alpn=dot
@@ -428,6 +429,17 @@ POOLED = [*POOL, 'pool.svc.test. 60 HTTPS 1 . alpn="h2"']
             "out.svc.test.",
             "HTTPS",
             ["apex.two.test. 60 A 192.0.2.40", "apex.two.test. 60 HTTPS 0 pool.svc.test.", *POOLED],
+        ),
+        # An alias to records with targets of their own.
+        (
+            "deep.svc.test.",
+            "HTTPS",
+            [
+                "many.svc.test. 60 HTTPS 1 pool.svc.test.",
+                "many.svc.test. 60 HTTPS 2 back.svc.test.",
+                *POOL,
+                "back.svc.test. 60 A 192.0.2.11",
+            ],
         ),
         ("gone.svc.test.", "HTTPS", []),
         # Loops of either kind end.

@@ -91,8 +91,13 @@ impl Answer<'_, '_, '_> {
             let Some(services) = version.rrset_at(node, rtype).filter(|_| found != answered) else { break };
             self.own(number, node, &services)?;
             // Section 2.4.2: where one record is an alias, that is what counts.
-            let alias = services.rdatas().find(|rdata| is_alias(rdata));
-            target = alias.and_then(|rdata| target_of(rtype, rdata, &lower));
+            let Some(alias) = services.rdatas().find(|rdata| is_alias(rdata)) else {
+                for host in services.rdatas().filter_map(|rdata| target_of(rtype, rdata, &lower)) {
+                    self.host(&host)?;
+                }
+                break;
+            };
+            target = target_of(rtype, alias, &lower);
         }
         Ok(())
     }
