@@ -150,6 +150,7 @@ class Registry:
         """Sign zones that were there before as this configuration wants it; until now it may still be given up."""
         self._is_in_force = True
         changed, self._policies = self._policies, {}
+        self._pipeline.family.changed()
         for key, policy in changed.items():
             zone = self.zones[key]
             zone.policy = policy

@@ -161,8 +161,6 @@ class Pipeline:
     def submit(self, works: Iterable[Work]) -> None:
         """Work to be done soon; of two works on one zone the newer content counts."""
         for work in works:
-            if work.resign:
-                self.family.changed()  # its policy may be another
             waiting = self._work.get(work.zone.key)
             self._work[work.zone.key] = waiting.merged(work) if waiting else work
         if self._work:

@@ -53,10 +53,10 @@ def setup(build: Build) -> Link | None:
         anchor, poll, hook = settings.property("anchor"), settings.property("poll"), settings.property("hook")
         servers = tuple(place for line in settings.properties("servers") for place in line.all(SERVER))
         if resolver is None and not servers:
-            build.fail("parent: names neither a resolver nor servers; one of them finds the DS", settings.place)
+            build.fail("it names neither a resolver nor servers; one of them finds the DS", settings.place)
         interval = poll.one(POLL) if poll is not None else DEFAULT_POLL_S
         if interval < SHORTEST_POLL_S:
-            build.fail(f"parent: poll is below {SHORTEST_POLL_S} s", settings.place)
+            build.fail(f"poll is below {SHORTEST_POLL_S} s", settings.place)
         build.offer(
             PARENT,
             ParentRule(
