@@ -30,12 +30,16 @@ _SIGNED_SWAPS: Final = (("UO--", "RO--"), ("OU--", "OR--"))
 
 
 class Placed(NamedTuple):
-    """What the rules see of a key: its algorithm, its letters, and which other key it replaces or is replaced by."""
+    """What the rules see of a key: its algorithm, its letters, and which other key it replaces or is replaced by.
+
+    `turn` tells which of two keys' DNSKEYs entered its present state first.
+    """
 
     algorithm: int
     letters: str
     predecessor: int | None
     successor: int | None
+    turn: int
 
 
 Constellation = tuple[Placed, ...]
@@ -45,9 +49,17 @@ Constellation = tuple[Placed, ...]
 def constellation(keys: Sequence[Key]) -> Constellation:
     """The keys as the rules see them."""
     numbers = {key.id: number for number, key in enumerate(keys)}
+    since = [key.states[RecordKind.DNSKEY].since for key in keys]
+    turns = {moment: turn for turn, moment in enumerate(sorted(set(since)))}
     return tuple(
-        Placed(key.algorithm, letters(key), numbers.get(key.predecessor or ""), numbers.get(key.successor or ""))
-        for key in keys
+        Placed(
+            key.algorithm,
+            letters(key),
+            numbers.get(key.predecessor or ""),
+            numbers.get(key.successor or ""),
+            turns[moment],
+        )
+        for key, moment in zip(keys, since, strict=True)
     )
 
 
@@ -166,6 +178,20 @@ def _has_signatures(keys: Constellation, algorithm: int, *, is_strict: bool) -> 
         all(one[3] == "H" for one in _of(keys, None if is_strict else algorithm))
         or _exists(keys, _SIGNED, algorithm)
         or any(_swaps(keys, *swap, algorithm) for swap in _SIGNED_SWAPS)
-        # Each DNSKEY that a cache may have is signed for by a key in the same state.
-        or all(one[0] == "H" or _exists(keys, f"{one[0]}O--", algorithm) for one in _of(keys, algorithm))
+        # Each DNSKEY that a cache may have is signed for by a key that every DNSKEY RRset with it has, too.
+        or all(_is_signed_for(keys, key) for key in keys if key.algorithm == algorithm)
     )
+
+
+def _is_signed_for(keys: Constellation, key: Placed) -> bool:
+    if key.letters[0] == "H" or _matches(key.letters, "-O--"):
+        return True
+    signers = [one for one in keys if one.algorithm == key.algorithm and _matches(one.letters, f"{key.letters[0]}O--")]
+    match key.letters[0]:
+        case "R":
+            return any(one.turn <= key.turn for one in signers)
+        case "U":
+            # It was in every cache until it was withdrawn, and that not before this one.
+            return any(one.turn >= key.turn for one in signers)
+    # Of what was squashed nothing tells when it came; what is omnipresent is in all RRsets.
+    return key.letters[0] == "O" and bool(signers)

@@ -16,6 +16,9 @@ _SPREAD: Final = 20
 """Later generations end their work by up to this part of their lifetime early; first ones by up to half of it."""
 
 
+UNSERVED: Final = "until every signature of the new version is made and secondaries can have it"
+
+
 @dataclass(frozen=True, slots=True)
 class ServedTTLs:
     """The largest TTLs ever served that some cache may still count down: of DNSKEY, of any RRset, of denial."""
@@ -40,7 +43,7 @@ def settled_at(key: Key, kind: RecordKind, keys: Iterable[Key], policy: Policy, 
         return _parent_settled_at(key, _ds_ttl(keys, policy), policy)
     standing = key.states[kind]
     if standing.served_at is None:
-        return Due(None, "until every signature of the new version is made and secondaries can have it")
+        return Due(None, UNSERVED)
     wait = _signature_wait(key, policy, ttls) if kind is RecordKind.ZRRSIG else _dnskey_wait(key, kind, policy, ttls)
     return Due(max(standing.since, standing.served_at) + wait, f"until no cache has an older {kind.upper()} RRset")
 
@@ -130,8 +133,11 @@ def _parent_settled_at(key: Key, ttl: int, policy: Policy) -> Due:
         return Due(None, f"until every server of the parent {what} the DS")
     since = max(seen.since, standing.since)
     if key.is_request_open:
-        # What was asked before this was never seen to be done: the parent may still do it, and this after it.
-        since = max(since, standing.since + policy.parent_registration_delay)
+        # What was asked before this was never seen to be done: the parent may have read it as long as a server gave it,
+        # may still do it, and this after it.
+        if standing.served_at is None:
+            return Due(None, UNSERVED)
+        since = max(since, standing.served_at + policy.propagation_delay + policy.parent_registration_delay)
     due = since + ttl + policy.parent_propagation_delay + policy.retire_safety
     if seen.until < due:
         return Due(None, f"until it is seen for long enough that the parent {what} the DS", due)

@@ -295,6 +295,19 @@ def test_zones_made_on_one_day_roll_on_many() -> None:
     assert 44 * DAY <= min(ends) < max(ends) <= 90 * DAY
 
 
+def test_a_squashed_dnskey_is_not_left_to_the_signatures_of_another(
+    make_key: Callable[..., Key], standing: Callable[..., dict[RecordKind, Standing]]
+) -> None:
+    """A cache may have a DNSKEY RRset with the first, of before the second came."""
+    goes = {"goal": Goal.ABSENT}
+    anchor = make_key(1, algorithm=15, states=standing("OOOO", START), now=START)
+    first = make_key(2, states=standing("SOSH", START + 10), now=START, **goes)
+    second = make_key(3, states={**standing("ROSH", START + 60)}, now=START, **goes)
+    policy = Policy(keys=(KeySpec(Role.CSK, 15),))
+    keys = settle([anchor, first, second], policy, TTLS, START + 100)[0]
+    assert [word(key) for key in keys][1] == "SOSH"
+
+
 # ------------------------------------------------------------------ the parent
 
 
@@ -338,7 +351,10 @@ def test_a_request_that_was_never_seen_to_be_done_may_still_be_carried_out(
     squashed = asked.moved(RecordKind.DS, RecordState.SQUASHED, START + 100)
     assert squashed.is_request_open
     absent = Sighting(False, START, START + 30 * DAY)
-    due = START + 100 + DEFAULT.parent_registration_delay + PARENT
+    waiting = settle([replace(squashed, sighting=absent)], INSECURE, TTLS, START + 30 * DAY)[0]
+    assert waiting[0].state(RecordKind.DS) is RecordState.SQUASHED, "no server is known to ask for anything else yet"
+    squashed = squashed.served(START + 200)
+    due = START + 200 + DEFAULT.propagation_delay + DEFAULT.parent_registration_delay + PARENT
     (key,) = settle([replace(squashed, sighting=absent)], INSECURE, TTLS, due - 1)[0]
     assert key.state(RecordKind.DS) is RecordState.SQUASHED
     (key,) = settle([replace(squashed, sighting=absent)], INSECURE, TTLS, due)[0]

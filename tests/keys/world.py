@@ -111,6 +111,8 @@ class World:
     _seal_at: int | None = None
     _planned: list[Key] = field(default_factory=list)
     _asked: frozenset[str] = frozenset()
+    _wanted: tuple[int, frozenset[str]] = (0, frozenset())
+    """What is asked of the parent in a sealed version, and since when."""
     _requests: list[tuple[int, frozenset[str]]] = field(default_factory=list)
     _ds_ttl: int = 30
     _spread_until: int = 0
@@ -264,14 +266,18 @@ class World:
     # ---------------------------------------------------------------- the parent
 
     def _parent_acts(self) -> None:
-        """It reads the CDS now and then, and carries requests out in order, none later than it may take."""
+        """It reads the CDS now and then, and carries requests out in order, none later than it may take for all of it."""
         wanted = frozenset(key.id for key in self.keys if key.wants_ds)
         last = self._requests[-1][1] if self._requests else self._asked
         if self.is_wired:
             wanted |= frozenset(key.id for key in self.keys if key.is_published(RecordKind.DS)) & last
         is_asked = bool(wanted) or self.is_wired or (self.policy.is_insecure and any(map(_leaves, self.keys)))
-        if is_asked and wanted != last and self._seal_at is None and self.dice.random() < 0.7:
-            at = self.now + self.dice.randint(0, self.policy.parent_registration_delay)
+        if wanted != self._wanted[1] and self._seal_at is None:
+            self._wanted = (self.now, wanted)
+        latest = self._wanted[0] + self.policy.parent_registration_delay
+        is_read = self.dice.random() < 0.7 or self.now >= latest
+        if is_asked and wanted != last and wanted == self._wanted[1] and is_read:
+            at = min(self.now + self.dice.randint(0, self.policy.parent_registration_delay), max(latest, self.now))
             at = max([at, *(other for other, _ in self._requests[-1:])])
             self._requests.append((at, wanted))
         while self._requests and self._requests[0][0] <= self.now:
