@@ -210,7 +210,8 @@ def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) 
     for key in keys:
         for kind, standing in key.states.items():
             becomes = _BECOMES.get(standing.state)
-            if becomes is None or (standing.state is RecordState.RUMOURED and _may_squash(key, kind, keys, policy)):
+            on_its_way_in = standing.state is RecordState.RUMOURED
+            if becomes is None or (on_its_way_in and _may_squash(key, kind, keys, policy, now)):
                 continue
             due = settled_at(key, kind, keys, policy, ttls)
             if due.at is not None and due.at <= now:
@@ -225,9 +226,9 @@ def _later(due: Due, now: int) -> int | None:
     return due.look_at if due.look_at is not None and due.look_at > now else None
 
 
-def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy) -> bool:
+def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, now: int) -> bool:
     """Whether a record on its way in can be withdrawn at once, before it counts as being in every cache."""
-    return key.goal is Goal.ABSENT and not _forbidden(key, kind, RecordState.SQUASHED, keys, policy)
+    return key.goal is Goal.ABSENT and not _forbidden(key, kind, RecordState.SQUASHED, keys, policy, now)
 
 
 # ------------------------------------------------------------------ goals
@@ -302,7 +303,7 @@ def _next_decision(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: i
             if isinstance(wanted, Due):
                 waits.append(Blocked(key, kind, RecordState.RUMOURED, wanted.reason))
             elif wanted is not None:
-                forbidden = _forbidden(key, kind, wanted, keys, policy)
+                forbidden = _forbidden(key, kind, wanted, keys, policy, now)
                 if not forbidden:
                     verb = "published" if wanted in IN_ZONE else "withdrawn"
                     return Move(key, kind, wanted, now, f"{kind} is {verb}, its key is to be {key.goal}")
@@ -334,8 +335,10 @@ def _comes_first(key: Key, kind: RecordKind, keys: Sequence[Key]) -> str | None:
     return None
 
 
-def _forbidden(key: Key, kind: RecordKind, state: RecordState, keys: Sequence[Key], policy: Policy) -> frozenset[str]:
-    after = [key.moved(kind, state, 0) if one.id == key.id else one for one in keys]
+def _forbidden(
+    key: Key, kind: RecordKind, state: RecordState, keys: Sequence[Key], policy: Policy, now: int
+) -> frozenset[str]:
+    after = [key.moved(kind, state, now) if one.id == key.id else one for one in keys]
     is_strict = policy.algorithm_roll == "strict"
     return rules.forbids(keys, after, is_strict=is_strict, may_lose_ds=policy.is_insecure)
 

@@ -150,6 +150,16 @@ def targets(records: Iterable[Record]) -> set[bytes]:
     return {name.lower() for record in records for name in record.targets}
 
 
+def led_to_by(start: Iterable[Record], records: Iterable[Record]) -> set[bytes]:
+    """The names that some of the records lead to, in as many steps as there are."""
+    found: set[bytes] = set()
+    new = targets(start)
+    while new - found:
+        found |= new
+        new = targets(record for record in records if record.owner in found)
+    return found
+
+
 @rule("any")
 def any_of(case: Case) -> set[str]:
     """We give one RRset for ANY, others all, or one of their own choice; below a DNAME its CNAME is one."""
@@ -297,7 +307,10 @@ def wildcard_glue(case: Case) -> set[str]:
     if case.peer == "nsd":
         # NSD writes some of them under a name that nobody asked for, below the same encloser.
         hosts |= {name for name in owners(more) if any(is_in(host, parent(name)) for host in hosts)}
-    is_made = all(record.owner in hosts and not case.holds(record.owner, record.kind) for record in more)
+    made = {record for record in more if not case.holds(record.owner, record.kind)}
+    # BIND goes on from aliases that it made so, to what the zone holds.
+    behind = led_to_by(made, more) if case.peer == "named" else set()
+    is_made = all(record.owner in hosts and (record in made or record.owner in behind) for record in more)
     is_known = kinds(more) <= {A, AAAA, CNAME, SVCB, HTTPS}
     return {"additional"} if is_made and is_known and not case.less("additional") else set()
 
