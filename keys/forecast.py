@@ -102,10 +102,10 @@ class Future:
         if RecordKind.DS not in key.states:
             return key
         is_present = key.id in self.at_parent
-        ttl = key.sighting.ttl if key.sighting is not None else None
-        now = Sighting(is_present, self.now, self.now, ttl or self.policy.parent_ds_ttl)
-        seen = key.sighting.followed_by(now) if key.sighting is not None else now
-        return replace(key, sighting=seen._replace(until=_FOR_EVER))
+        seen = key.sighting or Sighting(not is_present, self.now, self.now)
+        since = seen.since if seen.is_present == is_present else self.now
+        ttl = seen.ttl or self.policy.parent_ds_ttl
+        return replace(key, sighting=Sighting(is_present, since, _FOR_EVER, ttl))
 
 
 def foretold(number: int, creation: Creation, now: int, origin: bytes = b"\0", view: str = "") -> Key:

@@ -63,9 +63,9 @@ def served(tx: store.Transaction, keys: Iterable[Key], now: int) -> list[Key]:
 
 def sighted(tx: store.Transaction, key: Key, sighting: Sighting) -> Key:
     """The key after noting what the parent was seen to have of it."""
-    seen = key.sighting.followed_by(sighting) if key.sighting is not None else sighting
-    store.record_sighting(tx, key, seen)
-    return replace(key, sighting=seen)
+    seen = key.sighted(sighting)
+    store.record_sighting(tx, key, seen.sighting or sighting)
+    return seen
 
 
 def roll(tx: store.Transaction, key: Key, at: int, reason: str, now: int) -> Key:

@@ -80,14 +80,6 @@ class Sighting(NamedTuple):
     until: int
     ttl: int | None = None
 
-    def followed_by(self, later: "Sighting") -> "Sighting":
-        """Both as one; a contrary sighting begins anew, but the TTL of what was there before still counts."""
-        ttls = [ttl for ttl in (self.ttl, later.ttl) if ttl is not None]
-        ttl = max(ttls, default=None)
-        if self.is_present != later.is_present:
-            return later._replace(ttl=ttl)
-        return Sighting(later.is_present, self.since, max(self.until, later.until), ttl)
-
 
 RSA: Final = frozenset({8, 10})
 """RSASHA256 and RSASHA512."""
@@ -201,6 +193,20 @@ class Key:
             return False
         is_seen = self.sighting is not None and self.sighting.is_present == (state in IN_ZONE)
         return self.is_request_open or not is_seen
+
+    def sighted(self, look: Sighting) -> "Key":
+        """The key after one more look at the parent.
+
+        A contrary sighting begins anew, and so does the first one since something was asked of the parent: what was
+        seen before tells nothing of what it did since. The TTL of what was there before still counts.
+        """
+        before = self.sighting
+        if before is None:
+            return replace(self, sighting=look)
+        ttl = max((ttl for ttl in (before.ttl, look.ttl) if ttl is not None), default=None)
+        is_unbroken = before.is_present == look.is_present and before.since >= self.states[RecordKind.DS].since
+        since, until = (before.since, max(before.until, look.until)) if is_unbroken else (look.since, look.until)
+        return replace(self, sighting=Sighting(look.is_present, since, until, ttl))
 
     def served(self, now: int) -> "Key":
         """The key with `now` noted for all that was not known to be served, or withdrawn, everywhere."""

@@ -321,15 +321,24 @@ def test_one_sighting_is_no_confirmation_and_a_contrary_one_begins_anew() -> Non
     key, now = asking(rolling), rolling.now
     seen = Sighting(True, now, now, 86400)
     assert settle([replace(key, sighting=seen)], DEFAULT, TTLS, now + 30 * DAY)[1] == []
-    unbroken = seen.followed_by(Sighting(True, now + PARENT, now + PARENT, 86400))
-    (step,) = settle([replace(key, sighting=unbroken)], DEFAULT, TTLS, now + 30 * DAY)[1]
+    again = Sighting(True, now + PARENT, now + PARENT, 86400)
+    (step,) = settle([replace(key, sighting=seen).sighted(again)], DEFAULT, TTLS, now + 30 * DAY)[1]
     assert isinstance(step, Move)
     assert (step.kind, step.state, step.since) == (RecordKind.DS, RecordState.OMNIPRESENT, now + PARENT)
-    flapping = seen.followed_by(Sighting(False, now + 60, now + 60)).followed_by(
-        Sighting(True, now + PARENT, now + PARENT, 300)
-    )
-    assert flapping == Sighting(True, now + PARENT, now + PARENT, 86400)
-    assert settle([replace(key, sighting=flapping)], DEFAULT, TTLS, now + 30 * DAY)[1] == []
+    flapping = replace(key, sighting=seen).sighted(Sighting(False, now + 60, now + 60)).sighted(again._replace(ttl=300))
+    assert flapping.sighting == again
+    assert settle([flapping], DEFAULT, TTLS, now + 30 * DAY)[1] == []
+
+
+def test_what_was_seen_before_the_parent_was_asked_is_no_confirmation() -> None:
+    rolling = Rolling(DEFAULT, TTLS, parent_delay=None)
+    rolling.go(2 * DAY)
+    key, now = asking(rolling), rolling.now
+    asked = key.states[RecordKind.DS].since
+    before = replace(key, sighting=Sighting(True, asked - 60, asked - 60, 86400))
+    late = before.sighted(Sighting(True, now + PARENT, now + PARENT, 300))
+    assert late.sighting == Sighting(True, now + PARENT, now + PARENT, 86400)
+    assert settle([late], DEFAULT, TTLS, now + 30 * DAY)[1] == []
 
 
 def test_the_real_ttl_of_the_ds_counts_shorter_or_longer() -> None:

@@ -183,10 +183,11 @@ def no_wait_for_ds(patch: pytest.MonkeyPatch) -> None:
 def sticky_sighting(patch: pytest.MonkeyPatch) -> None:
     """A contrary sighting does not begin the wait anew."""
 
-    def followed_by(before, later):
-        return later._replace(since=before.since, ttl=max(before.ttl or 0, later.ttl or 0) or None)
+    def sighted(key, look):
+        since = look.since if key.sighting is None else key.sighting.since
+        return replace(key, sighting=look._replace(since=since))
 
-    patch.setattr(states.Sighting, "followed_by", followed_by)
+    patch.setattr(states.Key, "sighted", sighted)
 
 
 def unsealed(patch: pytest.MonkeyPatch) -> None:

@@ -298,8 +298,7 @@ class World:
             return key
         if self.now < self._spread_until:
             is_present = key.state(RecordKind.DS) not in ("rumoured", "omnipresent")
-        now = Sighting(is_present, self.now, self.now, self._ds_ttl)
-        return replace(key, sighting=key.sighting.followed_by(now) if key.sighting else now)
+        return key.sighted(Sighting(is_present, self.now, self.now, self._ds_ttl))
 
     def _say(self, what: str) -> None:
         self.trail.append(f"{self.now - START} {what}")
