@@ -204,7 +204,7 @@ class Key:
         if before is None:
             return replace(self, sighting=look)
         ttl = max((ttl for ttl in (before.ttl, look.ttl) if ttl is not None), default=None)
-        is_unbroken = before.is_present == look.is_present and before.since >= self.states[RecordKind.DS].since
+        is_unbroken = before.is_present == look.is_present and before.since > self.states[RecordKind.DS].since
         since, until = (before.since, max(before.until, look.until)) if is_unbroken else (look.since, look.until)
         return replace(self, sighting=Sighting(look.is_present, since, until, ttl))
 

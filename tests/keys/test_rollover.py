@@ -335,10 +335,11 @@ def test_what_was_seen_before_the_parent_was_asked_is_no_confirmation() -> None:
     rolling.go(2 * DAY)
     key, now = asking(rolling), rolling.now
     asked = key.states[RecordKind.DS].since
-    before = replace(key, sighting=Sighting(True, asked - 60, asked - 60, 86400))
-    late = before.sighted(Sighting(True, now + PARENT, now + PARENT, 300))
-    assert late.sighting == Sighting(True, now + PARENT, now + PARENT, 86400)
-    assert settle([late], DEFAULT, TTLS, now + 30 * DAY)[1] == []
+    for moment in (asked - 60, asked):
+        before = replace(key, sighting=Sighting(True, moment, moment, 86400))
+        late = before.sighted(Sighting(True, now + PARENT, now + PARENT, 300))
+        assert late.sighting == Sighting(True, now + PARENT, now + PARENT, 86400)
+        assert settle([late], DEFAULT, TTLS, now + 30 * DAY)[1] == []
 
 
 def test_the_real_ttl_of_the_ds_counts_shorter_or_longer() -> None:
