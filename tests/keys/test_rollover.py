@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from keys.ds import cdnskey_rdatas, cds_rdatas
 from keys.forecast import foretold
-from keys.policy import DEFAULT, INSECURE, KeySpec, Policy, Role
+from keys.policy import CORPORATE, DEFAULT, INSECURE, KeySpec, Policy, Role
 from keys.rollover import (
     Creation,
     Move,
@@ -465,3 +466,18 @@ def test_nothing_moves_twice(standing: Callable[..., dict[RecordKind, Standing]]
     key = replace(csk(), states=standing(word_before, START)).served(START)
     keys, _, wait = settle([key], DEFAULT, TTLS, START + 5000)
     assert settle(keys, DEFAULT, TTLS, START + 5000) == (keys, [], wait)
+
+
+def test_ten_thousand_zones_made_on_one_day_do_not_roll_on_one() -> None:
+    (_, zsk) = CORPORATE.keys
+    assert zsk.lifetime is not None
+    rolls: Counter[int] = Counter()
+    for number in range(10_000):
+        now = START
+        for generation in range(4):
+            key = foretold(0, Creation(zsk, None, generation, ""), now, f"z{number}.test.".encode())
+            now = retire_at(replace(key, active_at=now), zsk, CORPORATE, TTLS) or 0
+            rolls[now // DAY] += 1
+    mean = rolls.total() / len(rolls)
+    assert max(rolls.values()) < 3 * mean, "no day has more than three times its share"
+    assert len(rolls) > zsk.lifetime // DAY

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What ten thousand signed zones under one policy cost: their start, their next start, and what the server does while nothing happens.
+"""What ten thousand signed zones under one policy cost: a first start, the next start, and a server with nothing to do.
 
-    tools/bench/many_zones.py            # measures, and rewrites its part of docs/benchmarks.md
-    tools/bench/many_zones.py --dry      # prints it
+tools/bench/many_zones.py            # measures, and rewrites its part of docs/benchmarks.md
+tools/bench/many_zones.py --dry      # prints it
 """
 
 import argparse
@@ -79,10 +79,10 @@ def main() -> None:
         server.stop(seconds=60)
     (first, first_cpu), (again, again_cpu) = starts
     text = (
-        f"{options.zones:,} small zones under the policy {options.policy}: the first start is ready after {first:.1f} s, and has made "
-        f"all keys and signatures with {first_cpu:.1f} s of CPU, {first_cpu / options.zones * 1e3:.1f} ms a zone; the next one "
-        f"is ready after {again:.1f} s ({again_cpu:.1f} s of CPU until all is quiet). While nothing is due, the server uses "
-        f"**{idle:.2%} of a core**. Resident: {rss / 2**20:.0f} MiB.\n\n"
+        f"{options.zones:,} small zones under the policy {options.policy}: the first start is ready after {first:.1f} s "
+        f"and has made all keys and signatures with {first_cpu:.1f} s of CPU, {first_cpu / options.zones * 1e3:.1f} ms "
+        f"a zone; the next one is ready after {again:.1f} s, with {again_cpu:.1f} s of CPU until all is quiet. While "
+        f"nothing is due, the server uses **{idle:.2%} of a core**. Resident: {rss / 2**20:.0f} MiB.\n\n"
         f"By `tools/bench/many_zones.py`, load average {load:.1f} when it began."
     )
     if options.dry:
