@@ -79,7 +79,7 @@ def main() -> None:
         server.stop(seconds=60)
     (first, first_cpu), (again, again_cpu) = starts
     text = (
-        f"{options.zones:,} small zones under the policy {options.policy}: the first start is ready after {first:.1f} s "
+        f"{options.zones:,} small zones under policy {options.policy}: the first start is ready after {first:.1f} s "
         f"and has made all keys and signatures with {first_cpu:.1f} s of CPU, {first_cpu / options.zones * 1e3:.1f} ms "
         f"a zone; the next one is ready after {again:.1f} s, with {again_cpu:.1f} s of CPU until all is quiet. While "
         f"nothing is due, the server uses **{idle:.2%} of a core**. Resident: {rss / 2**20:.0f} MiB.\n\n"
