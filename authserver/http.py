@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server for health, readiness and metrics: GET and HEAD of fixed paths, one request a connection.
+"""A small HTTP/1.1 server for health, metrics and the dashboard: GET and HEAD of fixed paths, one request a connection.
 
 An *endpoint* is a path at an address with what answers it. Several plugins, and the configurations before and after a
 reload, share a socket; the endpoint that was added last answers.
@@ -31,9 +31,12 @@ class Reply:
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    headers: str = ""
+    """More lines of the header, each with its CRLF."""
 
 
-Answer: TypeAlias = Callable[[], Awaitable[Reply]]
+Answer: TypeAlias = Callable[[str], Awaitable[Reply]]
+"""Is given what stands behind `?` in the target, nothing when there is no `?`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,12 +112,12 @@ class HttpServers:
             return _plain(HTTPStatus.BAD_REQUEST), True
         if words[0] not in {b"GET", b"HEAD"}:
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED), True
-        path = words[1].split(b"?", 1)[0].decode("ascii", "replace")
+        path, _, query = words[1].decode("ascii", "replace").partition("?")
         found = [endpoint for endpoint in self._endpoints.get(address, ()) if endpoint.path == path]
         if not found:
             return _plain(HTTPStatus.NOT_FOUND), words[0] == b"GET"
         try:
-            return await found[-1].answer(), words[0] == b"GET"
+            return await found[-1].answer(query), words[0] == b"GET"
         except Exception:
             log.exception("%s at %s:%d failed", path, *address)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR), words[0] == b"GET"
@@ -127,6 +130,6 @@ def _plain(status: HTTPStatus) -> Reply:
 def _octets(reply: Reply, *, with_body: bool) -> bytes:
     head = (
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\nContent-Type: {reply.content_type}\r\n"
-        f"Content-Length: {len(reply.body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(reply.body)}\r\nConnection: close\r\n{reply.headers}\r\n"
     )
     return head.encode() + (reply.body if with_body else b"")

@@ -416,6 +416,10 @@ class Block:
         return tuple(value for name, offered, value in self._offers if offered is capability and name == plugin)
 
 
+async def _nothing_told(command: str, _: Mapping[str, Any]) -> Any:
+    raise LookupError(command)
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What a running server lends to the plugins of its configurations; the same one before and after a reload."""
@@ -436,6 +440,8 @@ class Runtime:
     is_stopping: Callable[[], bool] = field(default=lambda: False)
     """Whether the process ends, and not only this configuration."""
     version: str = ""
+    tell: Callable[[str, Mapping[str, Any]], Awaitable[Any]] = field(default=_nothing_told)
+    """Facts, as a command of the control socket gives them. Raises LookupError, which says why there are none."""
 
 
 @dataclass(slots=True, eq=False)

@@ -21,7 +21,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dns.exception
 import dns.message
@@ -30,7 +30,7 @@ from prometheus_client import Metric
 
 from authserver import chain
 from authserver.backend import engine_effects
-from authserver.control import ControlSocket
+from authserver.control import ControlError, ControlSocket
 from authserver.errors import CorefileErrors, StateError, StateInUse
 from authserver.facts import LiveFacts, metric_facts
 from authserver.following import Follower, Registry, Site, World, follow, follower
@@ -140,7 +140,8 @@ class Server:
         self._notifies: dict[str, asyncio.Task[None]] = {}
         self._notify_slots = asyncio.Semaphore(NOTIFY_AT_ONCE)
         self.parents = ParentWatcher(clock, lambda: self.pipeline.zones, self._parent_rule, self._seen_at_parent)
-        self._control = ControlSocket(state.control_path, LiveFacts(self).commands())
+        self._commands = LiveFacts(self).commands()
+        self._control = ControlSocket(state.control_path, self._commands)
 
     # ---------------------------------------------------------------- life
 
@@ -230,6 +231,7 @@ class Server:
             reloads_failed=lambda: self._reloads_failed,
             is_settled=lambda: all(one.is_settled for one in followers),
             is_stopping=self._stop.is_set,
+            tell=self._tell,
         )
         known = await asyncio.to_thread(self.pipeline.provenances)
         sites = _sites(configuration)
@@ -330,6 +332,13 @@ class Server:
 
         with contextlib.suppress(ValueError):  # one is running; it reads the file as it is now
             self.schedule.start("reload", run, essential=False)
+
+    async def _tell(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """What a command of the control socket gives, for plugins, which know no server."""
+        try:
+            return await self._commands[command](arguments)
+        except ControlError as error:
+            raise LookupError(str(error)) from error
 
     async def reload(self) -> bool:
         """Load the Corefile again and put it in force; False, and nothing changed, when it can't be."""

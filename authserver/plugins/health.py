@@ -37,7 +37,7 @@ class Health:
         while self.endpoints:
             await self.configuration.running.http.remove(self.endpoints.pop())
 
-    async def answer(self) -> Reply:
+    async def answer(self, _: str) -> Reply:
         """The loop that runs this line is the one that has to live."""
         return Reply(200, b"OK")
 

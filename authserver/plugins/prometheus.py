@@ -264,7 +264,7 @@ class Exporter:
         while self.endpoints:
             await self.configuration.running.http.remove(self.endpoints.pop())
 
-    async def answer(self) -> Reply:
+    async def answer(self, _: str) -> Reply:
         """The metrics in Prometheus's text format."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)

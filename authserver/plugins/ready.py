@@ -31,7 +31,7 @@ class Ready:
         while self.endpoints:
             await self.configuration.running.http.remove(self.endpoints.pop())
 
-    async def answer(self) -> Reply:
+    async def answer(self, _: str) -> Reply:
         """200, or 503 and the names of those that are not ready."""
         waiting = self.waiting()
         return Reply(503, ",".join(waiting).encode()) if waiting else Reply(200, b"OK")

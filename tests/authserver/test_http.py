@@ -8,7 +8,7 @@ from authserver.http import MAX_HEAD_OCTETS, HttpServers, Reply
 ANY = ("127.0.0.1", 0)
 
 
-async def fine():
+async def fine(_):
     return Reply(200, b"OK")
 
 
@@ -60,7 +60,7 @@ def test_a_head_without_end_is_given_up():
 
 
 def test_an_answer_that_fails_is_500_and_logged(caplog):
-    async def broken():
+    async def broken(_):
         raise RuntimeError("oops")
 
     (got,) = talk(b"GET /health HTTP/1.1\r\n\r\n", answer=broken)
@@ -69,7 +69,7 @@ def test_an_answer_that_fails_is_500_and_logged(caplog):
 
 
 def test_the_last_endpoint_of_a_path_answers_and_the_socket_stays_until_all_are_gone():
-    async def new():
+    async def new(_):
         return Reply(200, b"new")
 
     async def run():
