@@ -32,14 +32,14 @@ _SIGNED_SWAPS: Final = (("UO--", "RO--"), ("OU--", "OR--"))
 class Placed(NamedTuple):
     """What the rules see of a key: its algorithm, its letters, and which other key it replaces or is replaced by.
 
-    `turn` tells which of two keys' DNSKEYs entered its present state first.
+    `turns` tells, for each record in the order of the letters, which key's entered its present state first.
     """
 
     algorithm: int
     letters: str
     predecessor: int | None
     successor: int | None
-    turn: int
+    turns: tuple[int, ...]
 
 
 Constellation = tuple[Placed, ...]
@@ -49,18 +49,23 @@ Constellation = tuple[Placed, ...]
 def constellation(keys: Sequence[Key]) -> Constellation:
     """The keys as the rules see them."""
     numbers = {key.id: number for number, key in enumerate(keys)}
-    since = [key.states[RecordKind.DNSKEY].since for key in keys]
-    turns = {moment: turn for turn, moment in enumerate(sorted(set(since)))}
+    turns = zip(*(_turns(keys, kind) for kind in _KINDS), strict=True)
     return tuple(
         Placed(
             key.algorithm,
             letters(key),
             numbers.get(key.predecessor or ""),
             numbers.get(key.successor or ""),
-            turns[moment],
+            turn,
         )
-        for key, moment in zip(keys, since, strict=True)
+        for key, turn in zip(keys, turns, strict=True)
     )
+
+
+def _turns(keys: Sequence[Key], kind: RecordKind) -> list[int]:
+    since = [key.states[kind].since if kind in key.states else 0 for key in keys]
+    order = sorted(set(since))
+    return [order.index(moment) for moment in since]
 
 
 def broken(keys: Sequence[Key], *, is_strict: bool, may_lose_ds: bool = False) -> frozenset[str]:
@@ -141,7 +146,13 @@ def _swaps(keys: Constellation, leaving: str, coming: str, algorithm: int) -> bo
     own = [number for number, key in enumerate(keys) if key.algorithm == algorithm]
     going = [number for number in own if _matches(keys[number].letters, leaving)]
     arriving = [number for number in own if _matches(keys[number].letters, coming)]
-    return any(_is_successor(keys, one, other) for other in arriving for one in going)
+    return any(_is_successor(keys, one, other) and _meet(keys, one, other) for other in arriving for one in going)
+
+
+def _meet(keys: Constellation, leaving: int, coming: int) -> bool:
+    """Whether the one was there when the other left, and since then: what was taken back and comes again was not."""
+    records = zip(keys[leaving].letters, keys[coming].letters, keys[leaving].turns, keys[coming].turns, strict=True)
+    return all(came <= left for old, new, left, came in records if (old, new) == ("U", "R"))
 
 
 def _depends_on(keys: Constellation, number: int) -> int | None:
@@ -189,9 +200,9 @@ def _is_signed_for(keys: Constellation, key: Placed) -> bool:
     signers = [one for one in keys if one.algorithm == key.algorithm and _matches(one.letters, f"{key.letters[0]}O--")]
     match key.letters[0]:
         case "R":
-            return any(one.turn <= key.turn for one in signers)
+            return any(one.turns[0] <= key.turns[0] for one in signers)
         case "U":
             # It was in every cache until it was withdrawn, and that not before this one.
-            return any(one.turn >= key.turn for one in signers)
+            return any(one.turns[0] >= key.turns[0] for one in signers)
     # Of what was squashed nothing tells when it came; what is omnipresent is in all RRsets.
     return key.letters[0] == "O" and bool(signers)

@@ -21,6 +21,7 @@ from keys.rollover import (
     not_before,
     settle,
 )
+from keys.rules import broken
 from keys.states import Goal, Key, RecordKind, RecordState, Sighting, Standing
 from keys.timing import retire_at
 from tests.keys.rolling import START, Rolling, word
@@ -481,3 +482,17 @@ def test_ten_thousand_zones_made_on_one_day_do_not_roll_on_one() -> None:
     mean = rolls.total() / len(rolls)
     assert max(rolls.values()) < 3 * mean, "no day has more than three times its share"
     assert len(rolls) > zsk.lifetime // DAY
+
+
+def test_a_ds_that_is_asked_for_again_is_no_successor_of_one_that_left_before(
+    make_key: Callable[..., Key], standing: Callable[..., dict[RecordKind, Standing]]
+) -> None:
+    old = make_key(1, states=standing("OHOU", START), goal=Goal.ABSENT)
+    new = make_key(2, states=standing("OHOR", START), predecessor=old.id)
+    old = replace(old, successor=new.id)
+    between = make_key(3, states=standing("OOOS", START), goal=Goal.ABSENT)
+    chain = {rule for rule in broken([old, new, between], is_strict=True) if "DS points to" in rule}
+    assert chain == set(), "the parent has the one or the other"
+    again = replace(new, states=standing("OHOR", START + 60))
+    chain = {rule for rule in broken([old, again, between], is_strict=True) if "DS points to" in rule}
+    assert chain, "it may have the one that was asked for between them"
