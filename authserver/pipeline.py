@@ -289,20 +289,25 @@ class Pipeline:
             if self.zones.get(job.zone.key) is not job.zone:
                 continue
             job.zone.sealed = job.live
-            if job.zone.live is job.live:
+            if job.zone.live is job.published:
                 self._set_refresh(job.zone)
+            if job.opened is not None:
+                self._kept(self._completed(job))
             self._set_timers(Outcome(job.zone, next_step_at=job.next_step_at))
             self._on_sealed(job.zone)
             # What waits for a DS looks again.
             children = self.family.children_of(job.zone.key)
             self.submit(Work(child) for child in children if is_asking(child.keys))
 
+    async def _completed(self, job: Job) -> None:
+        await self._in_thread(lambda: self._publisher.complete(job.zone, job.published, job.live))
+
     async def _not_sealed(self, job: Job, reason: Finding) -> None:
         """A signature that does not verify is live: the version before serves again, until a new one passes."""
         zone = job.zone
         if self.zones.get(zone.key) is not zone:
             return
-        if await self._in_thread(lambda: self._publisher.fall_back(zone, job.live, reason)):
+        if await self._in_thread(lambda: self._publisher.fall_back(zone, job.published, reason)):
             self._tell(Outcome(zone, findings=zone.findings))
             self._retry(Work(zone, resign=True))
 

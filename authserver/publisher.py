@@ -173,6 +173,13 @@ class Publisher:
             for key in keys:
                 history.mark_removed(tx, *key, now)
 
+    @staticmethod
+    def complete(zone: Zone, opened: Live, live: Live) -> None:
+        """Serve the sealed version, which has the digest of the zone, in the place of the open one that had none."""
+        if zone.live is opened:
+            zone.live = live
+            zone.slot.publish(live.signed)
+
     def fall_back(self, zone: Zone, failed: Live, reason: Finding) -> bool:
         """Serve the sealed version again in place of what failed to be sealed; whether that was live.
 

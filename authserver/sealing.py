@@ -38,11 +38,20 @@ RETRY_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A version to seal; `next_step_at` is when its keys move, if sealing them set that off."""
+    """A version to seal; `next_step_at` is when its keys move, if sealing them set that off.
+
+    `opened` is what was published where `live` is more than that: the same with the digest of the zone in it.
+    """
 
     zone: Zone
     live: Live
     next_step_at: int | None = None
+    opened: Live | None = None
+
+    @property
+    def published(self) -> Live:
+        """What went live to be sealed."""
+        return self.opened or self.live
 
 
 class Sealer:
@@ -114,10 +123,23 @@ class Sealer:
             if self._forget(job):
                 self._on_failed(job, verdict.findings[0])
             return
-        if verdict.is_complete and self._forget(job):
-            if not self._ready:
-                self._ready_since = time.monotonic()
-            self._ready[job.zone.key] = job
+        if not verdict.is_complete or self._has_more_to_make(job) or not self._forget(job):
+            return
+        if not self._ready:
+            self._ready_since = time.monotonic()
+        self._ready[job.zone.key] = job
+
+    def _has_more_to_make(self, job: Job) -> bool:
+        """Whether the digest of the zone was put in, now that all signatures are made, and waits for its own."""
+        policy = job.live.policy
+        signed = job.live.signed.with_zone_digest() if policy is not None and policy.zonemd else None
+        if signed is None:
+            return False
+        with self._changed:
+            if self._jobs.get(job.zone.key) is job:
+                live = replace(job.live, signed=signed, is_stored=False)
+                self._jobs[job.zone.key] = replace(job, live=live, opened=job.published)
+        return True
 
     def _verdict(self, job: Job) -> Verdict:
         """What the engine can't verify comes first, so that the gate finds all of it verified in the end."""
@@ -161,13 +183,18 @@ class Sealer:
 
     def _commit(self, jobs: Sequence[Job]) -> list[Job]:
         now = self._clock.now()
-        signed = [job for job in jobs if job.live.signed.is_signed and not job.live.is_stored]
-        refs = self._state.write_pack([job.live.signed.signatures() for job in signed]) if signed else []
+        images: list[tuple[Job, history.Kind, bytes]] = []
+        for job in jobs:
+            if job.opened is not None:
+                images.append((job, "content", job.live.signed.version.image()))
+            if job.live.signed.is_signed and not job.live.is_stored:
+                images.append((job, "signatures", job.live.signed.signatures()))
+        refs = self._state.write_pack([octets for _, _, octets in images]) if images else []
         try:
             with self._state.transaction(now) as tx:
-                for job, ref in zip(signed, refs, strict=True):
-                    image = (job.live.serial, "signatures", ref.pack, ref.offset, ref.length)
-                    history.record_image(tx, history.Image(*job.zone.key, *image), now)  # type: ignore[arg-type]
+                for (job, kind, _), ref in zip(images, refs, strict=True):
+                    image = history.Image(*job.zone.key, job.live.serial, kind, ref.pack, ref.offset, ref.length)
+                    history.record_image(tx, image, now)
                 for job in jobs:
                     history.record_sealed(tx, *job.zone.key, job.live.serial, now)
                     history.drop_superseded_images(tx, *job.zone.key)

@@ -21,6 +21,7 @@ from keys.policy import (
     duration_text,
     word,
 )
+from keys.private import FAST_ALGORITHMS
 from keys.timing import shortest_lifetime
 
 _PUBLISH: Final = ("dnskey_ttl", "propagation_delay", "publish_safety")
@@ -44,7 +45,7 @@ class Refusal:
 
 def refusals(policy: Policy) -> list[Refusal]:
     """All that is wrong with a policy; a policy without any may sign zones."""
-    return [*key_refusals(policy.keys), *_time_refusals(policy), *_digest_refusals(policy)]
+    return [*key_refusals(policy.keys), *_time_refusals(policy), *_digest_refusals(policy), *_zonemd_refusals(policy)]
 
 
 def key_refusals(keys: tuple[KeySpec, ...]) -> list[Refusal]:
@@ -114,6 +115,16 @@ def _lifetime_refusals(policy: Policy, number: int, key: KeySpec) -> Iterator[Re
 
 def _total(policy: Policy, fields: tuple[str, ...]) -> int:
     return sum(getattr(policy, field) for field in fields)
+
+
+def _zonemd_refusals(policy: Policy) -> Iterator[Refusal]:
+    """The digest covers all signatures, and its own is made last, when the version is live already."""
+    for number, key in enumerate(policy.keys):
+        if policy.zonemd and key.role.is_zsk and (key.store or key.algorithm not in FAST_ALGORITHMS):
+            where = f"in the store {key.store}" if key.store else f"of {ALGORITHMS[key.algorithm]}"
+            yield Refusal(
+                ("zonemd", f"keys.{number}"), f"zonemd needs keys that sign the zone in memory; this one is {where}"
+            )
 
 
 def _digest_refusals(policy: Policy) -> Iterator[Refusal]:

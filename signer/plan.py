@@ -21,7 +21,10 @@ SOA: Final = 6
 DNSKEY: Final = 48
 CDS: Final = 59
 CDNSKEY: Final = 60
+ZONEMD: Final = 63
 
+_SIMPLE_SHA384: Final = b"\1\1"
+"""Scheme and hash algorithm (RFC 8976 sections 5.2 and 5.3)."""
 _SOA_SERIAL: Final = slice(-20, -16)
 """The serial is the first of the five 32-bit numbers that end SOA rdata (RFC 1035 section 3.3.13)."""
 
@@ -48,7 +51,10 @@ def prepare(
 ) -> PreparedZone:
     """The zone as it is to be signed: foreign DNSSEC records dropped, the apex edited, the plan made."""
     bare, findings = unsigned(version, keys, policy)
-    edited = bare.edited(apex_edits(bare, keys, policy, serial, now))
+    edits = apex_edits(bare, keys, policy, serial, now)
+    if policy.zonemd and not any(handles[key.id].is_slow for key in keys if signs_zone(key) and key.id in handles):
+        edits.append(zonemd_edit(bare, serial))
+    edited = bare.edited(edits)
     return PreparedZone(edited, signing_plan(keys, handles, policy, now), findings)
 
 
@@ -85,6 +91,12 @@ def soa_edit(version: Version, serial: int) -> Edit:
         ttl,
         [rdata[: _SOA_SERIAL.start] + serial.to_bytes(4, "big") + rdata[_SOA_SERIAL.stop :]],
     )
+
+
+def zonemd_edit(version: Version, serial: int) -> Edit:
+    """A placeholder for the digest of the zone (RFC 8976 section 3.1), which is made when all else is signed."""
+    ttl, _ = version.rrset(version.origin, SOA) or (0, [])
+    return version.origin, ZONEMD, ttl, [serial.to_bytes(4, "big") + _SIMPLE_SHA384 + bytes(48)]
 
 
 def signing_plan(keys: Sequence[Key], handles: Mapping[str, SigningKey], policy: Policy, now: int) -> SigningPlan:

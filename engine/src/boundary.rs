@@ -40,6 +40,7 @@ use crate::udp;
 use crate::verify;
 use crate::version;
 use crate::zonefile;
+use crate::zonemd;
 
 mod raised {
     #![allow(missing_docs)]
@@ -597,6 +598,15 @@ impl SignedVersion {
 
     fn check_presigned(&self, py: Python<'_>, now: i64) -> Vec<Diagnostic> {
         diagnostics(&py.detach(|| verify::check_presigned(&self.0, now)))
+    }
+
+    #[getter]
+    fn zone_digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &py.detach(|| zonemd::digest(&self.0)))
+    }
+
+    fn with_zone_digest(&self, py: Python<'_>) -> Option<Self> {
+        py.detach(|| zonemd::completed(&self.0)).map(|signed| Self(Arc::new(signed)))
     }
 
     fn make(&self, py: Python<'_>, budget_us: u64) -> bool {

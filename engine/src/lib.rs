@@ -31,3 +31,4 @@ pub mod udp;
 pub mod verify;
 pub mod version;
 pub mod zonefile;
+pub mod zonemd;

@@ -918,7 +918,7 @@ impl SignedVersion {
         }
     }
 
-    fn each_signature(&self, unit: Unit, mut each: impl FnMut(u32, Vec<u8>)) {
+    pub(crate) fn each_signature(&self, unit: Unit, mut each: impl FnMut(u32, Vec<u8>)) {
         let (_, ttl) = self.rtype_and_ttl(unit);
         let result: Result<(), std::convert::Infallible> = self.signatures_of(unit, |head, signer, octets| {
             each(ttl, [head.as_slice(), signer, octets].concat());

@@ -1,5 +1,7 @@
 """What is refused of policies, each with the inequality it breaks."""
 
+from dataclasses import replace
+
 import pytest
 
 from keys.policy import BUILT_IN, DEFAULT, KeySpec, Policy, Role
@@ -106,3 +108,17 @@ def test_a_policy_that_can_not_be_safe_is_refused_with_the_inequality_it_breaks(
 )
 def test_a_policy_at_the_bound_is_good(policy: Policy) -> None:
     assert messages(policy) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [
+        ((KeySpec(Role.CSK, 16),), "of ed448"),
+        ((KeySpec(Role.KSK, 13), KeySpec(Role.ZSK, 13, store="card")), "in the store card"),
+        ((KeySpec(Role.KSK, 13, store="card"), KeySpec(Role.ZSK, 13)), ""),
+    ],
+)
+def test_a_digest_needs_keys_that_sign_the_zone_in_memory(keys: tuple[KeySpec, ...], what: str) -> None:
+    found = messages(replace(DEFAULT, keys=keys, zonemd=True))
+    assert found == ([f"zonemd needs keys that sign the zone in memory; this one is {what}"] if what else [])
+    assert messages(replace(DEFAULT, keys=keys)) == []
