@@ -30,7 +30,6 @@ pub struct Signature {
     pub expiration: u32,
     /// The signature's octets.
     pub octets: Box<[u8]>,
-    verified: AtomicBool,
 }
 
 /// A key of a plan and what it signs.
@@ -106,6 +105,8 @@ pub struct SignedVersion {
     denial: Denial,
     /// Slots of each key, by unit number: RRsets, then places in the chain.
     slots: Vec<Vec<Slot>>,
+    /// Of each slot whether its signature was verified; close together, as a walk over all of them has to be cheap.
+    marks: Vec<Vec<AtomicBool>>,
     signer: Vec<u8>,
     total: usize,
     made: AtomicUsize,
@@ -162,13 +163,14 @@ impl SignedVersion {
         };
         let units = version.rrset_count() + denial.hashed().map_or(version.chain().len(), nsec3::Chain::len);
         let apex = version.rrset_range(0).len();
-        let slots = plan.iter().flat_map(|plan| &plan.keys).map(|key| {
-            let count = if key.signs_zone { units } else { apex };
-            std::iter::repeat_with(Slot::new).take(count).collect()
-        });
+        let keys = plan.iter().flat_map(|plan| &plan.keys);
+        let counts: Vec<usize> = keys.map(|key| if key.signs_zone { units } else { apex }).collect();
+        let slots = counts.iter().map(|count| std::iter::repeat_with(Slot::new).take(*count).collect()).collect();
+        let marks = counts.iter().map(|count| std::iter::repeat_with(AtomicBool::default).take(*count).collect());
         let mut signed = Self {
             signer: name::lower(version.origin()),
-            slots: slots.collect(),
+            slots,
+            marks: marks.collect(),
             presigned: plan.is_none() && version.rrset_at(0, rrtype::RRSIG).is_some(),
             version,
             plan,
@@ -427,21 +429,32 @@ impl SignedVersion {
         }))
     }
 
+    fn mark(&self, key: usize, unit: Unit) -> Option<&AtomicBool> {
+        self.marks.get(key)?.get(self.number(unit))
+    }
+
+    fn is_verified(&self, key: usize, unit: Unit) -> bool {
+        self.mark(key, unit).is_some_and(|mark| mark.load(Memory::Acquire))
+    }
+
+    fn note(&self, key: usize, unit: Unit) {
+        if self.mark(key, unit).is_some_and(|mark| !mark.swap(true, Memory::AcqRel)) {
+            self.verified.fetch_add(1, Memory::AcqRel);
+        }
+    }
+
     fn count(&self, key: &PlanKey, signature: &Signature) {
         self.earliest.fetch_min(signature.expiration, Memory::AcqRel);
         self.made.fetch_add(1, Memory::AcqRel);
         if key.key.is_slow() {
             self.slow_missing.fetch_sub(1, Memory::AcqRel);
         }
-        if signature.verified.load(Memory::Acquire) {
-            self.verified.fetch_add(1, Memory::AcqRel);
-        }
     }
 
     fn sign(&self, key: &PlanKey, unit: Unit) -> Signature {
         let (inception, expiration, message) = self.message(key, unit);
         let octets = key.key.sign(&message).unwrap_or_default().into_boxed_slice();
-        Signature { inception, expiration, octets, verified: AtomicBool::new(false) }
+        Signature { inception, expiration, octets }
     }
 
     /// The validity of a unit's new signature by a key, and the octets it is made over.
@@ -481,14 +494,14 @@ impl SignedVersion {
         for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
             let Some(signature) = self.signature(number, key, unit) else { continue };
             let head = head(key, self.labels_of(unit), rtype, ttl, [signature.inception, signature.expiration]);
-            each([&head, &*self.signer, &signature.octets].concat(), signature.verified.load(Memory::Acquire));
+            each([&head, &*self.signer, &signature.octets].concat(), self.is_verified(number, unit));
         }
     }
 
-    /// The slots of a unit in order of the keys that sign it.
-    fn slots_of(&self, unit: Unit) -> impl Iterator<Item = &Slot> {
+    /// The keys that sign a unit, by their numbers.
+    fn signers_of(&self, unit: Unit) -> impl Iterator<Item = usize> {
         let signers = self.keys().iter().enumerate().filter(move |(_, key)| self.signs(key, unit));
-        signers.filter_map(move |(number, _)| self.slot(number, unit))
+        signers.map(|(number, _)| number)
     }
 
     fn data(&self, unit: Unit) -> UnitData {
@@ -594,12 +607,16 @@ impl SignedVersion {
     fn carry_unit(&self, previous: &Self, keys: &[Option<usize>], unit: Unit, from: Unit) {
         let oldest = self.plan.as_ref().map_or(0, |plan| plan.carry_until);
         for ((number, key), old) in self.keys().iter().enumerate().zip(keys) {
-            let signature = old.and_then(|old| previous.slot(old, from)).and_then(Slot::get);
+            let Some(old) = *old else { continue };
+            let signature = previous.slot(old, from).and_then(Slot::get);
             if let (Some(signature), Some(slot), true) = (signature, self.slot(number, unit), self.signs(key, unit))
                 && signature.expiration > oldest
                 && slot.set(Arc::clone(signature)).is_ok()
             {
                 self.count(key, signature);
+                if previous.is_verified(old, from) {
+                    self.note(number, unit);
+                }
             }
         }
     }
@@ -641,7 +658,6 @@ impl SignedVersion {
         while walks < 2 && self.verified() < self.total && self.made() >= self.total {
             let node = self.verify_cursor.fetch_add(1, Memory::AcqRel);
             if node >= self.version.nodes().len() {
-                self.recount_verified();
                 self.verify_cursor.store(0, Memory::Release);
                 walks += 1;
                 continue;
@@ -656,26 +672,14 @@ impl SignedVersion {
         Ok(self.verified() >= self.total)
     }
 
-    /// Count again what is verified: a signature that two versions share may have been verified for the other one.
-    fn recount_verified(&self) {
-        let filled = self.slots.iter().flatten().filter_map(Slot::get);
-        let verified = filled.filter(|signature| signature.verified.load(Memory::Acquire)).count();
-        self.verified.store(verified, Memory::Release);
-    }
-
     /// Verify every signature of a unit, as it is answered.
     fn verify_unit(&self, unit: Unit, keys: &verify::Keys, expected: &Expected) -> Result<(), String> {
-        let is_verified = |slot: &Slot| slot.get().is_some_and(|one| one.verified.load(Memory::Acquire));
-        if self.slots_of(unit).all(is_verified) {
+        if self.signers_of(unit).all(|key| self.is_verified(key, unit)) {
             return Ok(());
         }
         let verifiable = verify::unit(self, unit, keys, expected)?;
-        let right = self.slots_of(unit).zip(verifiable).filter(|(_, verifiable)| *verifiable);
-        for signature in right.filter_map(|(slot, _)| slot.get()) {
-            if !signature.verified.swap(true, Memory::AcqRel) {
-                self.verified.fetch_add(1, Memory::AcqRel);
-            }
-        }
+        let right = self.signers_of(unit).zip(verifiable).filter(|(_, verifiable)| *verifiable);
+        right.for_each(|(key, _)| self.note(key, unit));
         Ok(())
     }
 
@@ -741,7 +745,7 @@ impl SignedVersion {
         let (Some(slot), Some(key)) = (place, self.keys().get(key)) else {
             return false;
         };
-        let signature = Signature { inception, expiration, octets: octets.into(), verified: AtomicBool::new(false) };
+        let signature = Signature { inception, expiration, octets: octets.into() };
         let signature = Arc::new(signature);
         let fresh = slot.set(Arc::clone(&signature)).is_ok();
         if fresh {
@@ -780,12 +784,14 @@ impl SignedVersion {
     pub fn fill(&self, slot: SlotNumber, octets: &[u8]) -> Result<(), String> {
         let (key, unit) = self.numbered(slot)?;
         let (inception, expiration, _) = self.message(key, unit);
-        let signature = Signature { inception, expiration, octets: octets.into(), verified: AtomicBool::new(false) };
+        let signature = Signature { inception, expiration, octets: octets.into() };
         self.holds(key, unit, &signature)?;
-        signature.verified.store(key.public.is_some(), Memory::Release);
         let signature = Arc::new(signature);
         if self.slot(slot.0, unit).is_some_and(|slot| slot.set(Arc::clone(&signature)).is_ok()) {
             self.count(key, &signature);
+            if key.public.is_some() {
+                self.note(slot.0, unit);
+            }
         }
         Ok(())
     }
@@ -797,7 +803,7 @@ impl SignedVersion {
         if self.keys().iter().any(|key| key.public.is_none()) {
             self.each_slot(&self.foreign_cursor, |slot, key, unit| {
                 let signature = self.slot(slot.0, unit).and_then(Slot::get).filter(|_| key.public.is_none());
-                if let Some(signature) = signature.filter(|signature| !signature.verified.load(Memory::Acquire)) {
+                if let Some(signature) = signature.filter(|_| !self.is_verified(slot.0, unit)) {
                     let octets = self.rrsig(key, unit, signature, |data, rdatas, rrsig| {
                         verify::signed_data(&data.owner, data.rtype, data.ttl, rdatas, rrsig).map(|(octets, _)| octets)
                     });
@@ -817,10 +823,8 @@ impl SignedVersion {
     pub fn note_verified(&self, slot: SlotNumber) -> Result<(), String> {
         let (key, unit) = self.numbered(slot)?;
         let signature = self.slot(slot.0, unit).and_then(Slot::get).filter(|_| key.public.is_none());
-        let signature = signature.ok_or("no signature there that is verified elsewhere")?;
-        if !signature.verified.swap(true, Memory::AcqRel) {
-            self.verified.fetch_add(1, Memory::AcqRel);
-        }
+        signature.ok_or("no signature there that is verified elsewhere")?;
+        self.note(slot.0, unit);
         Ok(())
     }
 
