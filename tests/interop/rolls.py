@@ -270,9 +270,7 @@ class Rolls:
     def next_at(self) -> int | None:
         """When a record of some key may move next; None when all are as they are to be."""
         with self._state() as tx:
-            steps = [_next(tx, name_from_text(zone), self.clock.now) for zone in self.zones]
-        moving = [one for step in steps if isinstance(step, Wait) for one in step.blocked if one.kind is not None]
-        return min((one.until for one in moving if one.until is not None), default=None)
+            return next_move_at(tx, map(name_from_text, self.zones), self.clock.now)
 
     # ------------------------------------------------------------ what it is like
 
@@ -288,6 +286,11 @@ class Rolls:
         """The zone's keys, the oldest first."""
         with self._state() as tx:
             return sorted(store.load(tx, name_from_text(zone)), key=lambda key: (key.created_at, key.role))
+
+    @property
+    def course(self) -> dict[str, list[tuple[object, ...]]]:
+        """Where all keys stand."""
+        return {zone: sorted(map(place_of, self.keys(zone))) for zone in self.zones}
 
     def words(self, zone: str) -> list[str]:
         """The keys' states in short: DNSKEY, ZRRSIG, KRRSIG, DS, a letter each."""
@@ -308,12 +311,25 @@ class Rolls:
         return "".join(f"{PARENT} 3600 IN DS {rdata}\n" for rdata in ds_of(self.server, PARENT))
 
 
+def place_of(key: Key) -> tuple[object, ...]:
+    """Where a key stands, whichever key it is: others come at the same time into the same place."""
+    states = sorted((str(kind), str(one.state), one.since, one.served_at) for kind, one in key.states.items())
+    return key.role, key.algorithm, key.generation, key.created_at, str(key.goal), key.retire_at or 0, states
+
+
 def _is_heard(tx: sqlite3.Connection, zone: bytes, now: int) -> bool:
     """Whether what is asked of the parent, which is ours, was seen there up to now; nobody asks for the parent."""
     keys = store.load(tx, zone) if zone != name_from_text(PARENT) else []
     policy = store.policy_of(tx, zone)
     dues = [settled_at(key, RecordKind.DS, keys, policy, ServedTTLs()) for key in keys if is_asking([key])]
     return all((due.at or due.look_at or now) > now for due in dues)
+
+
+def next_move_at(tx: sqlite3.Connection, zones: Iterable[bytes], now: int) -> int | None:
+    """When a record of some key of these zones may move next, as far as a date is known."""
+    steps = [_next(tx, zone, now) for zone in zones]
+    moving = [one for step in steps if isinstance(step, Wait) for one in step.blocked if one.kind is not None]
+    return min((one.until for one in moving if one.until is not None), default=None)
 
 
 def _next(tx: sqlite3.Connection, zone: bytes, now: int) -> Step | Wait:
