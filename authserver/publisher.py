@@ -431,8 +431,7 @@ class Publisher:
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
         progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
-        if not policy.is_insecure:
-            store.record_policy(tx, *zone.key, policy)
+        store.record_policy(tx, *zone.key, policy)
         zone.keys, zone.next_step_at = tuple(progress.keys), progress.wait.until
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
         if missing:

@@ -47,6 +47,7 @@ PACKAGES: Mapping[str, str] = {
     "unbound": "unbound",
     "dnsperf": "dnsperf",
     "softhsm2-util": "softhsm2",
+    "faketime": "faketime",
 }
 """Program → the Debian package that has it."""
 
@@ -512,12 +513,18 @@ class Unbound(Server):
     name: str = "unbound"
     stubs: Mapping[str, int] = field(default_factory=dict)
     """Zone → port of its server on loopback."""
+    forward: int | None = None
+    """Port of a resolver on loopback that is asked for everything without a stub."""
     anchors: str = ""
     """DS or DNSKEY records as a master file has them."""
+    modules: str = "validator iterator"
+    """Without `validator` it caches what it is given."""
+    control_port: int = field(default_factory=free_port)
 
     def command(self) -> list[str]:
         here = self.directory
         (here / "anchors").write_text(self.anchors)
+        onward = f"forward-zone:\n  name: .\n  forward-addr: {LOOPBACK}@{self.forward}\n" if self.forward else ""
         stubs = "".join(
             f"stub-zone:\n  name: {zone}\n  stub-addr: {LOOPBACK}@{port}\n  stub-no-cache: no\n"
             for zone, port in self.stubs.items()
@@ -538,14 +545,17 @@ class Unbound(Server):
   logfile: ""
   val-log-level: 2
   num-threads: 1
-  module-config: "validator iterator"
+  module-config: "{self.modules}"
   trust-anchor-file: "{here}/anchors"
   do-not-query-localhost: no
   unblock-lan-zones: yes
   local-zone: "test." nodefault
   aggressive-nsec: no
-{stubs}remote-control:
-  control-enable: no
+{stubs}{onward}remote-control:
+  control-enable: yes
+  control-interface: {LOOPBACK}
+  control-port: {self.control_port}
+  control-use-cert: no
 """
         )
         return [program("unbound") or "unbound", "-d", "-c", str(configuration)]
@@ -555,6 +565,13 @@ class Unbound(Server):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.settimeout(0.3)
             return probe.connect_ex((self.address, self.port)) == 0
+
+    def forget(self) -> None:
+        """Empty every cache, as a restart does."""
+        with socket.create_connection((LOOPBACK, self.control_port), 10) as control:
+            control.sendall(b"UBCT1 reload\n")
+            said = control.makefile("rb").read()
+        assert said == b"ok\n", said
 
     def resolve(self, qname: str, qtype: str, timeout: float = 8.0) -> dns.message.Message:
         """A recursive query with DO."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from authserver import rolling
 from authserver.family import Family
 from authserver.publication import Content, Work, Zone, ZoneKey
 from authserver.publisher import Publisher, mark_served
@@ -138,6 +139,18 @@ def test_a_child_that_turns_insecure_takes_its_ds_away_first(state):
     world.go(3 * DAY)
     assert not world[CHILD].slot.current.is_signed
     assert world.words(CHILD) == ["HHHH"]
+
+
+def test_people_are_told_of_the_way_to_insecure_by_the_policy_that_leads_there(state):
+    world = World(state)
+    world.go(3 * DAY)
+    world[CHILD].policy = INSECURE
+    world.at(world.clock.now() + 1)
+    why = rolling.carry_out("key.why", state, {"zone": CHILD}, world.clock.now())
+    assert (why["policy"], why["due"]) == ("insecure", None)
+    plan = rolling.carry_out("key.plan", state, {"zone": CHILD, "parent_delay": 0}, world.clock.now())
+    assert "to be present" not in {event["what"] for event in plan["events"]}
+    assert {event["what"] for event in plan["events"]} >= {"ds hidden", "dnskey hidden", "removed"}
 
 
 def test_a_ds_that_is_not_the_childs_stays_in_the_parent(state):
