@@ -284,7 +284,15 @@ def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
         print(f"; made {time_text(key['created_at'])}, at work since {time_text(key['active_at'])}")
         for kind, now in key["states"].items():
             print(f"; {kind}: {now['state']} since {time_text(now['since'])}")
+        if key["seen_by"]:
+            print(f"; parent: {_seen_text(key['seen_at_parent'], key['seen_by'], key['seen_since'])}")
         print(key["dnskey"])
+
+
+def _seen_text(present: bool, by: str, since: int) -> str:  # noqa: FBT001 (a fact)
+    """What the parent has of a key, and who says so."""
+    who = "an operator's word, not seen from here" if by == "operator" else "seen at all its servers"
+    return f"{'has its DS' if present else 'has no DS of it'} since {time_text(since)} ({who})"
 
 
 def _show_why(why: Mapping[str, Any]) -> None:
@@ -295,6 +303,8 @@ def _show_why(why: Mapping[str, Any]) -> None:
         print(f"{wait['role']} {wait['tag']}: {what}: {wait['reason']}{until}")
         for rule in wait["rules"]:
             print(f"\t{rule}")
+    for seen in why["parent_seen"]:
+        print(f"{seen['role']} {seen['tag']}: the parent {_seen_text(seen['present'], seen['by'], seen['since'])}")
     parent = why.get("parent")
     if parent:
         believed = "validated" if parent["validated"] else "not validated"

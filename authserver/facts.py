@@ -301,6 +301,8 @@ def key_facts(key: Key) -> Facts:
         "predecessor": key.predecessor,
         "successor": key.successor,
         "seen_at_parent": key.sighting.is_present if key.sighting is not None else None,
+        "seen_by": rolling.seen_by(key),
+        "seen_since": key.sighting.since if key.sighting is not None else None,
         "dnskey": f"{name_to_text(key.origin)} {DEFAULT.dnskey_ttl} IN DNSKEY {rdata_to_text(DNSKEY, key.dnskey)}",
     }
 

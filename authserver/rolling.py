@@ -83,8 +83,22 @@ def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
         "next_look_at": step.until if isinstance(step, Wait) else now,
         "due": None if isinstance(step, Wait) else _said(step),
         "waits": [_blocked_facts(one) for one in waits],
+        "parent_seen": [_seen_facts(key) for key in keys if key.sighting is not None],
         "to_do": _to_do(zone, keys, policy),
     }
+
+
+def seen_by(key: Key) -> str | None:
+    """Who says what the parent has of a key: its servers, or an operator by `key confirm`."""
+    if key.sighting is None:
+        return None
+    return "operator" if key.sighting.is_word else "servers"
+
+
+def _seen_facts(key: Key) -> Facts:
+    assert key.sighting is not None
+    seen = key.sighting
+    return {"tag": key.tag, "role": key.role, "present": seen.is_present, "since": seen.since, "by": seen_by(key)}
 
 
 def _blocked_facts(one: Blocked) -> Facts:
@@ -206,7 +220,7 @@ def _confirm(state: State, zone: ZoneKey, _: Arguments, now: int) -> list[Facts]
             raise ControlError(f"{zone}: nothing is asked of the parent")
         for key in asking:
             is_present = key.state(RecordKind.DS) in IN_ZONE
-            introduction.sighted(tx, key, Sighting(is_present, now, now + SEEN_BY_HAND))
+            introduction.sighted(tx, key, Sighting(is_present, now, now + SEEN_BY_HAND, is_word=True))
         return [_key_facts(key) for key in store.load(tx, *zone)]
 
 

@@ -92,9 +92,18 @@ TRASH_SCHEMA: Final[tuple[str, ...]] = (
 )
 """What was deleted and may still be wanted: no key of any zone, until its time of grace is over."""
 
+WORD_SCHEMA: Final[tuple[str, ...]] = (
+    "ALTER TABLE keys ADD COLUMN seen_is_word INTEGER NOT NULL DEFAULT 0",
+    # What no server can have shown: it was said to hold for ever.
+    "UPDATE keys SET seen_is_word = 1 WHERE seen_until > 1 << 39",
+    "UPDATE key_history SET at = at - (1 << 40) WHERE at > 1 << 39",
+)
+"""An operator's word about the parent is told from what was seen."""
+
 _COLUMNS: Final = (
     "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
-    " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl"
+    " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl,"
+    " seen_is_word"
 )
 _MARKS: Final = ", ".join("?" * len(_COLUMNS.split(",")))
 
@@ -175,10 +184,11 @@ def record_sighting(tx: Transaction, key: Key, seen: Sighting) -> None:
     """Note what the parent has of a key; a change of it is history."""
     if key.sighting is None or key.sighting.is_present != seen.is_present:
         state = "seen" if seen.is_present else "not seen"
-        _note(tx, key, seen.until, RecordKind.DS, state, "by every server of the parent")
+        by = "by an operator's word" if seen.is_word else "by every server of the parent"
+        _note(tx, key, seen.since, RecordKind.DS, state, by)
     tx.execute(
-        "UPDATE keys SET seen_present = ?, seen_since = ?, seen_until = ?, seen_ttl = ? WHERE id = ?",
-        (seen.is_present, seen.since, seen.until, seen.ttl, key.id),
+        "UPDATE keys SET seen_present = ?, seen_since = ?, seen_until = ?, seen_ttl = ?, seen_is_word = ? WHERE id = ?",
+        (*seen, key.id),
     )
 
 
@@ -338,7 +348,7 @@ def _note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: st
 def _row(key: Key) -> tuple[object, ...]:
     roles = (int(key.is_ksk), int(key.is_zsk))
     life = (str(key.goal), key.created_at, key.active_at, key.predecessor, key.successor, str(key.provenance))
-    parent = (int(key.is_request_open), *(key.sighting or (None,) * 4))
+    parent = (int(key.is_request_open), *(key.sighting or (None, None, None, None, False)))
     rolling = (key.retire_at, key.generation, key.store, *parent)
     return (key.id, key.origin.lower(), key.view, key.algorithm, *roles, key.dnskey, key.tag, *life, *rolling)
 
@@ -365,7 +375,7 @@ def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
         generation=row[15],
         store=row[16],
         is_request_open=bool(row[17]),
-        sighting=None if row[18] is None else Sighting(bool(row[18]), *row[19:22]),
+        sighting=None if row[18] is None else Sighting(bool(row[18]), *row[19:22], bool(row[22])),
     )
 
 
