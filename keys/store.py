@@ -148,7 +148,7 @@ def insert(tx: Transaction, key: Key, sealed: bytes, timing: Mapping[str, int] |
 def update(tx: Transaction, key: Key, what: str, value: str, reason: str, now: int) -> None:
     """Save a decision about a key: its goal, its end, its links; history keeps `what` it was, its value, its reason."""
     _update(tx, key)
-    _note(tx, key, now, what, value, reason)
+    note(tx, key, now, what, value, reason)
 
 
 def update_states(tx: Transaction, key: Key, reason: str, now: int) -> None:
@@ -176,7 +176,7 @@ def mark_served(tx: Transaction, key: Key, now: int) -> Key:
                 (now, key.id, kind, standing.state, standing.since),
             )
             if marked.rowcount:
-                _note(tx, key, now, kind, "served", f"every server can have it as {standing.state}")
+                note(tx, key, now, kind, "served", f"every server can have it as {standing.state}")
     return load_key(tx, key.id) or key.served(now)
 
 
@@ -185,7 +185,7 @@ def record_sighting(tx: Transaction, key: Key, seen: Sighting) -> None:
     if key.sighting is None or key.sighting.is_present != seen.is_present:
         state = "seen" if seen.is_present else "not seen"
         by = "by an operator's word" if seen.is_word else "by every server of the parent"
-        _note(tx, key, seen.since, RecordKind.DS, state, by)
+        note(tx, key, seen.since, RecordKind.DS, state, by)
     tx.execute(
         "UPDATE keys SET seen_present = ?, seen_since = ?, seen_until = ?, seen_ttl = ?, seen_is_word = ? WHERE id = ?",
         (*seen, key.id),
@@ -238,7 +238,7 @@ def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
 
 def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
     """Delete one key; its private part goes to the trash, its history stays and says why."""
-    _note(tx, key, now, "key", "deleted", reason)
+    note(tx, key, now, "key", "deleted", reason)
     tx.execute(
         "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
         "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
@@ -335,10 +335,11 @@ def _save_states(tx: Transaction, key: Key, states: Mapping[RecordKind, Standing
             "INSERT OR REPLACE INTO key_states (key_id, kind, state, since, served_at) VALUES (?, ?, ?, ?, ?)",
             (key.id, kind, *standing),
         )
-        _note(tx, key, now, kind, standing.state, reason)
+        note(tx, key, now, kind, standing.state, reason)
 
 
-def _note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: str) -> None:
+def note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: str) -> None:
+    """Add to the history of a key."""
     tx.execute(
         "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, ?, ?, ?)",
         (key.id, now, kind, state, reason),
@@ -375,7 +376,7 @@ def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
         generation=row[15],
         store=row[16],
         is_request_open=bool(row[17]),
-        sighting=None if row[18] is None else Sighting(bool(row[18]), *row[19:22], bool(row[22])),
+        sighting=None if row[18] is None else Sighting(bool(row[18]), row[19], row[20], row[21], bool(row[22])),
     )
 
 
