@@ -189,6 +189,8 @@ class LiveFacts:
                 server.pipeline.submit([Work(zone)])
                 server.parents.look_soon(key)
                 server.providers.look_soon(key)
+            elif name == "key.provider.show":
+                server.providers.look_soon(key)  # whoever asks again is told what is so now
             elif name == "key.why" and zone is not None:
                 done["parent"] = parent_facts(server.parents.status(key))
             return done
