@@ -4,7 +4,7 @@ import itertools
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ class Shared:
 
 
 @pytest.fixture
-def shared(run, tmp_path: Path) -> Iterator[Shared]:
+def shared(run, tmp_path: Path) -> Shared:
     (tmp_path / "policies.yaml").write_text(POLICY)
     blocks = ""
     for origin, text in TEXTS.items():
@@ -177,7 +177,7 @@ def shared(run, tmp_path: Path) -> Iterator[Shared]:
     theirs = run(Knot, zones=(zone,), more=KNOT_POLICY)
     ours.wait_served(CHILD)
     wait_until(lambda: len(theirs.texts(CHILD, "DNSKEY")) == 2, 10, "Knot DNS signs")
-    yield Shared(ours, theirs)
+    return Shared(ours, theirs)
 
 
 @pytest.mark.peer("knotd", "unbound")
