@@ -216,7 +216,7 @@ def published_by(response: dns.message.Message, provider: Provider, origin: byte
         dns.dnssec.validate(dnskeys, signatures, {name: dns.rrset.from_rdata_list(name, 0, trusted)}, now=now)
     except dns.exception.DNSException as error:
         raise ProviderError(
-            f"its DNSKEY RRset is signed by no key that is known of {provider.name}: {error}"
+            f"its DNSKEY RRset does not validate by the keys known of {provider.name}: {error}"
         ) from error
     return sorted(rdata.to_wire() for rdata in dnskeys), int(dnskeys.ttl)
 

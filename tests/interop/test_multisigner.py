@@ -204,6 +204,11 @@ def test_unbound_validates_answers_of_either_with_keys_of_either_through_join_ro
     shared.hand_over()
     wait_until(lambda: shared.steps()[:3] == [True, True, True], 30, f"all steps are done: {shared.steps()}")
     assert len(ours.texts(CHILD, "DS")) == 2
+    shown = ours.control("key", "provider", "show", CHILD, "knot").stdout
+    assert "3. [x] the parent has the DS of the keys of knot and of ours" in shown
+    assert f"zonewright key csync {CHILD}; when it has: zonewright key csync {CHILD} --withdraw" in shown
+    assert "published there since" in shown
+    assert "(seen at all its servers)" in shown
     relays[0].send_to(ours, both)
     relays[1].send_to(theirs, both)
     shared.key("csync", CHILD)
