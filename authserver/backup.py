@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from authserver.state import MIGRATIONS
 from engine import name_to_text
-from keys import custody, store
+from keys import custody, providerstore, store
 from keys.errors import BackupError
 from zones import history
 from zones.serial import is_after
@@ -34,7 +34,7 @@ OF_ZONE: Final = {
 }
 """Tables that belong to a zone by its number: the column that counts rows, and which rows."""
 OF_KEY: Final = {"key_private": "", "key_states": "", "key_history": "number"}
-REPLACED: Final = ("zone_policy", "key_files")
+REPLACED: Final = ("zone_policy", "key_files", *providerstore.TABLES)
 BY_NAME: Final = ("keys", "key_trash", *REPLACED)
 PARTS: Final = frozenset({"zone", *OF_ZONE, *OF_KEY, *BY_NAME})
 LEFT_OUT: Final = frozenset({"state", "key_wrapping", "image", "source", "audit", "sqlite_sequence"})
@@ -228,6 +228,12 @@ def behind(zone: ZoneBackup, here: ZoneBackup | None) -> list[str]:
         f"{zone.name}: key {row['tag']} was deleted here at {_shown(gone[row['id']]['deleted_at'])}"
         for row in _only(theirs, ours)
         if row["id"] in gone
+    ]
+    foreign = {row["dnskey"]: row["provider"] for row in zone.rows("provider_key")}
+    lines += [
+        f"{zone.name}: a key of {row['provider']} is here, and not in the backup"
+        for row in here.rows("provider_key")
+        if row["dnskey"] not in foreign
     ]
     then = {(row["key_id"], row["kind"]): row for row in zone.rows("key_states")}
     for row in here.rows("key_states"):

@@ -119,7 +119,7 @@ def ask(options: Options, command: str, arguments: Mapping[str, Any] | None = No
 
 
 def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any:
-    from authserver import rolling, stores
+    from authserver import multisigner, rolling, stores
     from authserver.control import ControlError
     from authserver.errors import StateError
     from authserver.facts import StoredFacts, import_offline
@@ -131,6 +131,9 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
         if command in rolling.DEEDS:
             with State.open(directory, passphrase_of(None)) as state:
                 return rolling.carry_out(command, state, arguments, now)
+        if command in multisigner.DEEDS:
+            with State.open(directory, passphrase_of(None)) as state:
+                return multisigner.carry_out(command, state, arguments, now)
         if command == "key.import":
             with State.open(directory, passphrase_of(None)) as state:
                 return import_offline(state, arguments, now)
@@ -284,7 +287,15 @@ def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
         print(f"; made {time_text(key['created_at'])}, at work since {time_text(key['active_at'])}")
         for kind, now in key["states"].items():
             print(f"; {kind}: {now['state']} since {time_text(now['since'])}")
+        if key["seen_by"]:
+            print(f"; parent: {_seen_text(key['seen_at_parent'], key['seen_by'], key['seen_since'])}")
         print(key["dnskey"])
+
+
+def _seen_text(present: bool, by: str, since: int) -> str:  # noqa: FBT001 (a fact)
+    """What the parent has of a key, and who says so."""
+    who = "an operator's word, not seen from here" if by == "operator" else "seen at all its servers"
+    return f"{'has its DS' if present else 'has no DS of it'} since {time_text(since)} ({who})"
 
 
 def _show_why(why: Mapping[str, Any]) -> None:
@@ -295,6 +306,8 @@ def _show_why(why: Mapping[str, Any]) -> None:
         print(f"{wait['role']} {wait['tag']}: {what}: {wait['reason']}{until}")
         for rule in wait["rules"]:
             print(f"\t{rule}")
+    for seen in why["parent_seen"]:
+        print(f"{seen['role']} {seen['tag']}: the parent {_seen_text(seen['present'], seen['by'], seen['since'])}")
     parent = why.get("parent")
     if parent:
         believed = "validated" if parent["validated"] else "not validated"
@@ -478,7 +491,7 @@ def _add_zone(commands: Any) -> None:
 
 
 def _add_key(commands: Any) -> None:
-    from authserver import keycommands
+    from authserver import keycommands, providercommands
 
     key = commands.add_parser("key", help="list and show keys, tell the parent's DS, import keys")
     inner = key.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -498,6 +511,7 @@ def _add_key(commands: Any) -> None:
     )
     finish(taken, facts_command("key.import", _show_keys))
     keycommands.add(inner)
+    providercommands.add(inner)
     _add_rolling(inner)
 
 
@@ -505,10 +519,10 @@ def _add_rolling(inner: Any) -> None:
     """What tells of rollovers, and takes a hand in them."""
     why = inner.add_parser("why", help="what a zone's keys wait for, and what you can do")
     plan = inner.add_parser("plan", help="everything that will happen to a zone's keys, with its reason")
-    plan.add_argument("--until", type=_duration, dest="seconds", metavar="DURATION", help="how far: 90d, 2y (1y)")
-    plan.add_argument("--parent-delay", type=_duration, metavar="DURATION", help="how long the parent takes (1h)")
+    plan.add_argument("--until", type=duration, dest="seconds", metavar="DURATION", help="how far: 90d, 2y (1y)")
+    plan.add_argument("--parent-delay", type=duration, metavar="DURATION", help="how long the parent takes (1h)")
     picture = inner.add_parser("timeline", help="a picture (SVG) of what a zone's keys were, are and will be")
-    picture.add_argument("--until", type=_duration, dest="seconds", metavar="DURATION", help="how far ahead (1y)")
+    picture.add_argument("--until", type=duration, dest="seconds", metavar="DURATION", help="how far ahead (1y)")
     roll = inner.add_parser("roll", help="replace keys now: all of a zone, or those of --role or --tag")
     roll.add_argument("--role", choices=("csk", "ksk", "zsk"))
     abort = inner.add_parser("abort", help="take back a roll: the key of --tag gives way to the one it was to replace")
@@ -531,7 +545,7 @@ def _add_rolling(inner: Any) -> None:
 _LENGTHS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
-def _duration(text: str) -> int:
+def duration(text: str) -> int:
     """`90d`, `2y`, `1h30m` in seconds."""
     spans = re.findall(r"(\d{1,6})([smhdwy])", text)
     if not spans or "".join(number + unit for number, unit in spans) != text:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from authserver import rolling, stores
+from authserver import multisigner, rolling, stores
 from authserver.control import Command, ControlError
 from authserver.listeners import shown
 from authserver.parent import ParentStatus
@@ -22,7 +22,7 @@ from authserver.publication import Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.telemetry import ZoneFacts
 from engine import EngineError, SignedVersion, Version, name_to_text, rdata_to_text
-from keys import custody, introduction, keyfiles, store
+from keys import custody, introduction, keyfiles, providerstore, store
 from keys.ds import ds_rdata
 from keys.errors import KeysError
 from keys.policy import DEFAULT
@@ -66,7 +66,8 @@ class LiveFacts:
             "key.ds": self.key_ds,
             "key.import": self.key_import,
             "status": self.status,
-            **{name: self._rolling(name) for name in (*rolling.LOOKS, *rolling.DEEDS)},
+            **{name: self._rolling(name, rolling.carry_out) for name in (*rolling.LOOKS, *rolling.DEEDS)},
+            **{name: self._rolling(name, multisigner.carry_out) for name in (*multisigner.LOOKS, *multisigner.DEEDS)},
             **{name: self._store_deed(name) for name in stores.DEEDS},
         }
 
@@ -178,15 +179,18 @@ class LiveFacts:
         self._server.look_again(zone)
         return [key_facts(key) for key in keys]
 
-    def _rolling(self, name: str) -> Command:
+    def _rolling(self, name: str, carry_out: Callable[[str, State, Arguments, int], Any]) -> Command:
         async def run(arguments: Arguments) -> Any:
             server = self._server
-            done = await asyncio.to_thread(rolling.carry_out, name, server.state, arguments, server.clock.now())
+            done = await asyncio.to_thread(carry_out, name, server.state, arguments, server.clock.now())
             key = rolling.named(arguments)
             zone = server.pipeline.zones.get(key)
-            if name in rolling.DEEDS and zone is not None:
+            if name in (*rolling.DEEDS, *multisigner.DEEDS) and zone is not None:
                 server.pipeline.submit([Work(zone)])
                 server.parents.look_soon(key)
+                server.providers.look_soon(key)
+            elif name == "key.provider.show":
+                server.providers.look_soon(key)  # whoever asks again is told what is so now
             elif name == "key.why" and zone is not None:
                 done["parent"] = parent_facts(server.parents.status(key))
             return done
@@ -301,6 +305,8 @@ def key_facts(key: Key) -> Facts:
         "predecessor": key.predecessor,
         "successor": key.successor,
         "seen_at_parent": key.sighting.is_present if key.sighting is not None else None,
+        "seen_by": rolling.seen_by(key),
+        "seen_since": key.sighting.since if key.sighting is not None else None,
         "dnskey": f"{name_to_text(key.origin)} {DEFAULT.dnskey_ttl} IN DNSKEY {rdata_to_text(DNSKEY, key.dnskey)}",
     }
 
@@ -326,6 +332,8 @@ class StoredFacts:
         }
         if command in rolling.LOOKS:
             return rolling.carry_out(command, self._state, arguments, self._now)
+        if command in multisigner.LOOKS:
+            return multisigner.carry_out(command, self._state, arguments, self._now)
         if command not in answers:
             raise ControlError(f"no server runs on {self._state.directory}, and this needs one")
         return answers[command](arguments)
@@ -429,7 +437,7 @@ def _ds(state: State, arguments: Arguments, now: int) -> list[Facts]:
     with state.reader() as tx:
         keys = keyfiles.in_force(tx, named)
         policy = store.policy_of(tx, *named)
-        moment = not_before(keys, policy, served_ttls(tx, *named, keys, now))
+        moment = not_before(keys, policy, served_ttls(tx, *named, keys, now), providerstore.load(tx, named))
     anchors = [key for key in keys if key.is_ksk and key.goal is Goal.PRESENT]
     if not anchors:
         raise ControlError(f"{named}: no key; it was never served with dnssec")

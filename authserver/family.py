@@ -82,7 +82,7 @@ def _relative(zone: Zone) -> wiring.Relative | None:
     live = zone.live
     if live is None or live.policy is None:
         return None
-    return wiring.Relative(live.signed.version, live.keys, live.policy)
+    return wiring.Relative(live.signed.version, live.keys, live.policy, zone.foreign)
 
 
 def _deepest(zones: Mapping[ZoneKey, Zone], key: ZoneKey, names: Iterable[bytes]) -> Zone | None:

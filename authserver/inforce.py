@@ -45,8 +45,13 @@ def expected_of(zone: Zone, policy: Policy | None, keys: Iterable[Key], now: int
     if policy is None:
         return Expected(now)
     seen = [ds_rdata(key) for key in keys if key.sighting is not None and key.sighting.is_present]
-    is_liberal = policy.algorithm_roll == "liberal"
-    return Expected(now, horizon=policy.refresh, parent_ds=(*zone.parent_ds, *seen), is_liberal=is_liberal)
+    return Expected(
+        now,
+        horizon=policy.refresh,
+        parent_ds=(*zone.parent_ds, *seen),
+        foreign=[key.dnskey for key in zone.foreign],
+        is_liberal=policy.algorithm_roll == "liberal",
+    )
 
 
 def _has_ds(key: Key) -> bool:

@@ -38,7 +38,7 @@ import dns.zonefile
 from authserver.sockets import NotifyTarget, notify
 from engine import Clock, name_to_text
 from keys import parent as judging
-from keys.ds import ds_rdatas
+from keys.ds import ds_rdatas, with_ds
 from keys.parent import Answer, ParentError
 from keys.rollover import is_asking
 from keys.states import Key, Sighting
@@ -161,7 +161,7 @@ class ParentWatcher:
             for server, answer in zip(parent.servers, asked, strict=True)
             if isinstance(answer, str)
         ]
-        keys = zone.keys
+        keys = zone.known_keys
         now = self.clock.now()
         self._note(
             zone,
@@ -187,7 +187,7 @@ class ParentWatcher:
             for server, reason in status.trouble:
                 log.warning("%s: the DS at the parent can't be told: %s%s", zone.key, server and f"{server}: ", reason)
         watched.status = status
-        polls = 1 if status.trouble or is_asking(zone.keys) or status.foreign else SETTLED_POLLS
+        polls = 1 if status.trouble or is_asking(zone.known_keys) or status.foreign else SETTLED_POLLS
         spread = random.SystemRandom().uniform(0.9, 1.0)
         watched.next_at = self.clock.now() + int(rule.poll * polls * spread)
 
@@ -278,12 +278,15 @@ class ParentWatcher:
             return
         watched = self._watched.setdefault(zone.key, _Watched())
         digests = live.policy.digests
-        wanted = tuple(sorted(ds_rdatas((key for key in live.keys if key.wants_ds), digests)))
+        anchors = with_ds(live.keys, zone.foreign)
+        wanted = tuple(sorted(ds_rdatas(anchors, digests)))
         leaves = live.policy.is_insecure
         now = self.clock.now()
         if wanted == watched.wanted and now < watched.told_at + TELL_AGAIN_S:
             return
-        has_it = all(_has_all(answer, wanted, live.keys) for answer in answers) if answers else not wanted
+        has_it = (
+            all(_has_all(answer, anchors, (*live.keys, *zone.foreign)) for answer in answers) if answers else not wanted
+        )
         if has_it or not (wanted or leaves):
             watched.wanted = wanted
             return
@@ -438,16 +441,11 @@ def _is_anchored(name: dns.name.Name, key: dns.rdata.Rdata, anchor: dns.rrset.RR
     return any(ds.digest_type in (2, 4) and dns.dnssec.make_ds(name, key, ds.digest_type) == ds for ds in anchor)
 
 
-def _has_all(answer: Answer, wanted: Sequence[bytes], keys: Sequence[Key]) -> bool:
+def _has_all(answer: Answer, wanted: Sequence[Key], known: Sequence[Key]) -> bool:
     """Whether a server has a DS of each key that is wanted, by some digest, and none of another key of the zone."""
-    asked = [key for key in keys if key.wants_ds]
-    others = [key for key in keys if not key.wants_ds]
-    has = {key.id: any(judging.is_ds_of(key, rdata) for rdata in answer.rdatas) for key in keys}
-    return (
-        all(has[key.id] for key in asked)
-        and not any(has[key.id] for key in others)
-        and bool(wanted or not answer.rdatas)
-    )
+    ids = {key.id for key in wanted}
+    has = {key.id: any(judging.is_ds_of(key, rdata) for rdata in answer.rdatas) for key in known}
+    return all(has[key.id] == (key.id in ids) for key in known) and bool(wanted or not answer.rdatas)
 
 
 def _ds_text(rdata: bytes) -> str:

@@ -22,6 +22,7 @@ from authserver.slow import SlowSigning
 from authserver.state import State
 from engine import Clock
 from keys.custody import ImportedKey
+from keys.providers import Told
 from keys.rollover import is_asking
 from keys.states import Key, Sighting
 from signer.refresh import next_refresh
@@ -143,8 +144,13 @@ class Pipeline:
     async def saw(self, zone: Zone, seen: Mapping[str, Sighting]) -> None:
         """Note what a parent has of the zone's keys, by their ids; they are looked at when that may move them."""
         await self._in_thread(lambda: self._publisher.saw(zone.key, seen))
-        if is_asking(zone.keys):
+        if is_asking(zone.known_keys):
             self.submit([Work(zone)])
+
+    async def saw_at_provider(self, zone: Zone, provider: str, ours: Sequence[Key], answers: Sequence[Told]) -> None:
+        """Note which of our keys another provider publishes; the zone's keys may wait for that."""
+        await self._in_thread(lambda: self._publisher.saw_at_provider(zone.key, provider, ours, answers))
+        self.submit([Work(zone)])
 
     @property
     def waiting_for_seal(self) -> int:
@@ -297,7 +303,7 @@ class Pipeline:
             self._on_sealed(job.zone)
             # What waits for a DS looks again.
             children = self.family.children_of(job.zone.key)
-            self.submit(Work(child) for child in children if is_asking(child.keys))
+            self.submit(Work(child) for child in children if is_asking(child.known_keys))
 
     async def _completed(self, job: Job) -> None:
         await self._in_thread(lambda: self._publisher.complete(job.zone, job.published, job.live))

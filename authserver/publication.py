@@ -11,7 +11,10 @@ from typing import Literal, NamedTuple
 
 from engine import SignedVersion, SigningPlan, Version, ZoneSlot, name_to_text
 from keys.policy import Policy
+from keys.providers import Provider, foreign_keys
+from keys.providerstore import Csync
 from keys.states import Key
+from signer.plan import Shared
 from zones.check import Finding, held
 from zones.source import Provenance
 
@@ -77,6 +80,9 @@ class Zone:
     """As they stand now; those of `live` are as they were when it was planned."""
     next_step_at: int | None = None
     """When they are looked at next."""
+    providers: tuple[Provider, ...] = ()
+    """Others that sign the zone with keys of their own."""
+    csync: Csync | None = None
     draft: Draft | None = None
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
@@ -97,6 +103,21 @@ class Zone:
     def sealed_version(self) -> SignedVersion | None:
         """What transfers show; None before the first version is sealed."""
         return self.sealed.signed if self.sealed is not None else None
+
+    @property
+    def foreign(self) -> tuple[Key, ...]:
+        """The keys of other providers."""
+        return tuple(foreign_keys(self.providers))
+
+    @property
+    def known_keys(self) -> tuple[Key, ...]:
+        """Its own keys and those of other providers."""
+        return (*self.keys, *self.foreign)
+
+    @property
+    def shared(self) -> Shared:
+        """What its apex has for others."""
+        return Shared(self.foreign, self.csync)
 
     @property
     def is_settled(self) -> bool:

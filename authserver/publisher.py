@@ -26,9 +26,10 @@ from authserver.restoring import LastVersions
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, Version
-from keys import custody, introduction, keyfiles, store, trash
+from keys import custody, introduction, keyfiles, providerstore, store, trash
 from keys.errors import KeysError, KeySetError, StoreError
 from keys.policy import DEFAULT, Policy
+from keys.providers import Told, foreign_keys, seen_after
 from keys.rollover import Wait, next_step
 from keys.states import Key, Sighting
 from signer import plan as signing
@@ -45,6 +46,7 @@ from zones.source import Provenance
 log = logging.getLogger(__name__)
 
 DNSKEY: Final = 48
+CDS: Final = 59
 RRSIG: Final = 46
 
 CLOCK_BEHIND: Final = "clock-behind-state"
@@ -165,6 +167,20 @@ class Publisher:
             for one in store.load(tx, *key):
                 if one.id in seen:
                     introduction.sighted(tx, one, seen[one.id])
+            for provider in providerstore.load(tx, key):
+                for one in provider.keys:
+                    if one.id in seen:
+                        providerstore.sighted(tx, provider.name, one, seen[one.id])
+
+    def saw_at_provider(self, key: ZoneKey, name: str, ours: Sequence[Key], answers: Sequence[Told]) -> None:
+        """Note which of our keys another provider publishes, all of whose servers have answered."""
+        now = self.clock.now()
+        with self.state.transaction(now) as tx:
+            for provider in providerstore.load(tx, key):
+                if provider.name == name:
+                    ttl = max([provider.dnskey_ttl, *(ttl for _, ttl in answers)])
+                    seen = seen_after(provider, ours, answers, now)
+                    providerstore.save(tx, key, replace(provider, seen=seen, dnskey_ttl=ttl))
 
     def remove(self, keys: Iterable[ZoneKey]) -> None:
         """Note that these zones are configured no longer; what is known of them is kept for a while."""
@@ -203,6 +219,7 @@ class Publisher:
                 history.forget(tx, origin, view)
                 store.forget(tx, origin, view)
                 keyfiles.forget(tx, (origin, view))
+                providerstore.forget(tx, (origin, view))
             named = history.images_of(tx)
         self.state.drop_unreferenced(named)
         self._timekeeper.note(now)
@@ -309,7 +326,7 @@ class Publisher:
             policy=policy.serial if policy is not None else "auto",
             now=zone.draft.begun_at if zone.draft is not None else now,
         )
-        prepared = self._prepare(base, keys, policy, serials.when_changed, now)
+        prepared = self._prepare(zone, base, own, serials.when_changed, now)
         if work.content is not None or prepared.is_held:
             findings = (*findings, *from_engine(prepared.findings))
         else:
@@ -326,7 +343,7 @@ class Publisher:
             if serials.when_same == last.serial and zone.live is not None and zone.live.serial == last.serial:
                 return self._unchanged(tx, work, last, findings, wait_until, now)
             if serials.when_same != serials.when_changed:
-                prepared = self._prepare(base, keys, policy, serials.when_same, now)
+                prepared = self._prepare(zone, base, own, serials.when_same, now)
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         signed = SignedVersion(prepared.version, prepared.plan, _carried(zone, previous, now))
@@ -407,16 +424,41 @@ class Publisher:
             zone.source, zone.identity, zone.file = content.version, identity, content.file
         return Outcome(zone, findings=findings, next_step_at=wait_until)
 
-    def _prepare(
-        self, base: Version, keys: Sequence[Key], policy: Policy | None, serial: int, now: int
-    ) -> signing.PreparedZone:
-        if policy is None:
+    def _prepare(self, zone: Zone, base: Version, own: _Keys, serial: int, now: int) -> signing.PreparedZone:
+        if own.policy is None:
             return signing.prepare_unsigned(base, serial)
-        return signing.prepare(base, keys, self.handles, policy, serial, now)
+        return signing.prepare(base, own.keys, self.handles, own.policy, serial, now, zone.shared)
 
     # ---------------------------------------------------------------- keys
 
     def _keys(self, tx: sqlite3.Connection, zone: Zone, choice: keyfiles.Choice, now: int) -> _Keys:
+        zone.providers, zone.csync = providerstore.load(tx, zone.key), providerstore.csync(tx, zone.key)
+        own = self._own_keys(tx, zone, choice, now)
+        if own.policy is None or not (zone.providers or zone.csync):
+            return own
+        look_at = self._advance_providers(tx, zone, own, now)
+        # By what serves, as commands change it also while no server runs.
+        is_moved = zone.live is not None and not signing.shows_all(
+            zone.live.signed.version, own.keys, own.policy, zone.shared
+        )
+        moments = [moment for moment in (own.next_step_at, look_at) if moment is not None]
+        zone.next_step_at = min(moments, default=None)
+        return replace(own, next_step_at=zone.next_step_at, is_moved=own.is_moved or is_moved)
+
+    def _advance_providers(self, tx: sqlite3.Connection, zone: Zone, own: _Keys, now: int) -> int | None:
+        """Take the steps of other providers' keys that are due; when to look again."""
+        assert own.policy is not None
+        seen = self._seen_in_parent(zone, foreign_keys(zone.providers), now)
+        for provider in zone.providers:
+            for key in provider.keys:
+                if key.id in seen:
+                    providerstore.sighted(tx, provider.name, key, seen[key.id])
+        providers = providerstore.load(tx, zone.key)
+        ttls = served_ttls(tx, *zone.key, [*own.keys, *foreign_keys(providers)], now)
+        zone.providers, look_at = providerstore.advance(tx, zone.key, providers, own.keys, own.policy, ttls, now)
+        return look_at
+
+    def _own_keys(self, tx: sqlite3.Connection, zone: Zone, choice: keyfiles.Choice, now: int) -> _Keys:
         if choice.keys:
             self.handles.update(choice.handles)
             zone.keys = choice.keys
@@ -430,7 +472,8 @@ class Publisher:
             return _Keys(None, [], None, False)
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
-        progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
+        vault, providers = self.state.vault, zone.providers
+        progress = introduction.advance(tx, vault, zone.key, stored, policy, ttls, now, providers)
         store.record_policy(tx, *zone.key, policy)
         zone.keys, zone.next_step_at = tuple(progress.keys), progress.wait.until
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
@@ -442,12 +485,16 @@ class Publisher:
         return _Keys(in_force, progress.keys, progress.wait.until, is_moved)
 
     def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
-        """The keys, with what a parent of ours has of them: what it sealed is what all its servers are told."""
+        """The keys, with what a parent of ours has of them."""
+        seen = self._seen_in_parent(zone, keys, now)
+        return [introduction.sighted(tx, key, seen[key.id]) if key.id in seen else key for key in keys]
+
+    def _seen_in_parent(self, zone: Zone, keys: Iterable[Key], now: int) -> dict[str, Sighting]:
+        """What a parent of ours has of keys, by their ids: what it sealed is what all its servers are told."""
         parent = self.family.parent_of(zone.key)
         if parent is None or (sealed := parent.sealed_version) is None:
-            return keys
-        seen = {key.id: wiring.sighting(sealed.version, zone.key.origin, key, now) for key in keys if key.is_ksk}
-        return [introduction.sighted(tx, key, seen[key.id]) if key.id in seen else key for key in keys]
+            return {}
+        return {key.id: wiring.sighting(sealed.version, zone.key.origin, key, now) for key in keys if key.is_ksk}
 
 
 def _carried(zone: Zone, previous: Live | None, now: int) -> SignedVersion | None:
@@ -476,12 +523,15 @@ def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> i
     To be called when the version is sealed, not when it is published: secondaries have nothing of it before that. None
     when nothing was new.
     """
-    if all(one.served(now) == one for one in live.keys):
+    dnskeys, cds = ((live.signed.version.rrset(key.origin, rtype) or (0, []))[1] for rtype in (DNSKEY, CDS))
+    providers = providerstore.mark_served(tx, key, dnskeys, cds, now)
+    if not providers and all(one.served(now) == one for one in live.keys):
         return None
     marked = introduction.served(tx, live.keys, now)
     policy = live.policy or insecure(store.policy_of(tx, *key))
-    step = next_step(marked, policy, served_ttls(tx, *key, marked, now), now)
-    return step.until if isinstance(step, Wait) else now
+    step = next_step(marked, policy, served_ttls(tx, *key, marked, now), now, providers)
+    # What other providers' keys wait for is found by looking at all of them again.
+    return step.until if isinstance(step, Wait) and not providers else now
 
 
 def _shown(moment: int) -> str:

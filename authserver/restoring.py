@@ -17,7 +17,7 @@ from authserver.publication import Draft, Live, Work, Zone, ZoneKey, newest_ince
 from authserver.state import State
 from authserver.timekeeping import is_too_far_behind
 from engine import EngineError, SignedVersion, SigningKey, SigningPlan, Version
-from keys import custody, keyfiles, store
+from keys import custody, keyfiles, providerstore, store
 from keys.errors import KeysError
 from keys.policy import Policy
 from keys.states import Key
@@ -86,6 +86,7 @@ class LastVersions:
         for image in history.last_images(tx):
             images.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image
         for key, zone in zones.items():
+            zone.providers, zone.csync = providerstore.load(tx, key), providerstore.csync(tx, key)
             published, own = history.last_published(tx, *key), images.get(key, {})
             if published is None or "content" not in own:
                 continue

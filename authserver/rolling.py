@@ -6,18 +6,19 @@ Everything is told from the state alone, so that it is the same with and without
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from authserver.control import ControlError
 from authserver.publication import ZoneKey
 from authserver.state import State
 from authserver.timeline import timeline
 from engine import EngineError, name_from_text, name_to_text, rdata_to_text
-from keys import introduction, store
-from keys.ds import ds_rdatas
+from keys import introduction, joining, providerstore, store
+from keys.ds import ds_rdatas, with_ds
 from keys.errors import KeysError
 from keys.forecast import PARENT_DELAY, Event, forecast
 from keys.policy import Policy, duration_text
+from keys.providers import Provider, foreign_keys
 from keys.rollover import Blocked, Creation, Move, NewGoal, ServedTTLs, Wait, next_step
 from keys.states import IN_ZONE, ON_ITS_WAY, Key, RecordKind, Sighting
 from signer.ttls import served_ttls
@@ -26,6 +27,7 @@ Facts = dict[str, Any]
 Arguments = Mapping[str, Any]
 
 DS: Final = 43
+DNSKEY: Final = 48
 DAY: Final = 86400
 LONGEST_PLAN: Final = 20 * 366 * DAY
 SEEN_BY_HAND: Final = 2**40
@@ -62,20 +64,38 @@ def named(arguments: Arguments) -> ZoneKey:
 # ------------------------------------------------------------------ what is, and what comes
 
 
-def _load(state: State, zone: ZoneKey, now: int) -> tuple[list[Key], Policy, ServedTTLs]:
+class Stand(NamedTuple):
+    """What is known of a zone's keys, and of the other providers that sign it."""
+
+    keys: list[Key]
+    policy: Policy
+    ttls: ServedTTLs
+    providers: tuple[Provider, ...]
+
+    @property
+    def foreign(self) -> list[Key]:
+        """The keys of the other providers."""
+        return foreign_keys(self.providers)
+
+
+def stand(state: State, zone: ZoneKey, now: int) -> Stand:
+    """How it stands. Raises ControlError for a zone without keys."""
     with state.reader() as tx:
         keys = store.load(tx, *zone)
         policy = store.policy_of(tx, *zone)
-        ttls = served_ttls(tx, *zone, keys, now)
+        providers = providerstore.load(tx, zone)
+        ttls = served_ttls(tx, *zone, [*keys, *foreign_keys(providers)], now)
     if not keys:
         raise ControlError(f"{zone}: no key; it was never served with dnssec")
-    return keys, policy, ttls
+    return Stand(keys, policy, ttls, providers)
 
 
 def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
-    keys, policy, ttls = _load(state, zone, now)
-    step = next_step(keys, policy, ttls, now)
-    waits = step.blocked if isinstance(step, Wait) else ()
+    known = stand(state, zone, now)
+    keys, policy, ttls, providers = known
+    step = next_step(keys, policy, ttls, now, providers)
+    waits = list(step.blocked) if isinstance(step, Wait) else []
+    waits += [one for provider in providers for one in joining.settle(provider, keys, policy, ttls, now).waits]
     return {
         "zone": name_to_text(zone.origin),
         "view": zone.view,
@@ -83,8 +103,25 @@ def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
         "next_look_at": step.until if isinstance(step, Wait) else now,
         "due": None if isinstance(step, Wait) else _said(step),
         "waits": [_blocked_facts(one) for one in waits],
-        "to_do": _to_do(zone, keys, policy),
+        "parent_seen": [_seen_facts(key) for key in keys if key.sighting is not None],
+        "to_do": [
+            *to_do_at_parent(zone, known),
+            *(line for one in providers for line in to_do_there(zone, known, one)),
+        ],
     }
+
+
+def seen_by(key: Key) -> str | None:
+    """Who says what the parent has of a key: its servers, or an operator by `key confirm`."""
+    if key.sighting is None:
+        return None
+    return "operator" if key.sighting.is_word else "servers"
+
+
+def _seen_facts(key: Key) -> Facts:
+    assert key.sighting is not None
+    seen = key.sighting
+    return {"tag": key.tag, "role": key.role, "present": seen.is_present, "since": seen.since, "by": seen_by(key)}
 
 
 def _blocked_facts(one: Blocked) -> Facts:
@@ -100,18 +137,39 @@ def _blocked_facts(one: Blocked) -> Facts:
     }
 
 
-def _to_do(zone: ZoneKey, keys: Sequence[Key], policy: Policy) -> list[str]:
-    """What only somebody else can do, and how; exact, so that it can be copied."""
-    asking = [key for key in keys if key.state(RecordKind.DS) in ON_ITS_WAY]
+def to_do_at_parent(zone: ZoneKey, known: Stand) -> list[str]:
+    """What only the parent can do, and how; exact, so that it can be copied."""
+    keys, policy, *_ = known
+    asking = filter(_is_asking, (*keys, *known.foreign))
     late = [key for key in asking if not _is_as_asked(key)]
     if not late:
         return []
     name = name_to_text(zone.origin)
-    wanted = ds_rdatas((key for key in keys if key.wants_ds), policy.digests)
+    wanted = ds_rdatas(with_ds(keys, known.foreign), policy.digests)
     records = [f"{name} {policy.parent_ds_ttl} IN DS {rdata_to_text(DS, rdata)}" for rdata in wanted]
     have = "the parent is to have exactly these DS records:" if records else "the parent is to have no DS record"
     confirm = f"it is looked for where `parent` says how; or tell it: zonewright key confirm {name}"
     return [have, *records, confirm]
+
+
+def to_do_there(zone: ZoneKey, known: Stand, provider: Provider) -> list[str]:
+    """What another provider has to do about our keys, and how to say that it has."""
+    ours = [key for key in known.keys if key.is_published(RecordKind.DNSKEY)]
+    missing = [key for key in ours if key.is_zsk and not is_seen_at(provider, key)]
+    if not missing or provider.leaves_at is not None:
+        return []
+    name = name_to_text(zone.origin)
+    return [
+        f"{provider.name} is to have exactly these DNSKEY records beside its own, and CDS of those with flags 257:",
+        *(f"{name} {known.policy.dnskey_ttl} IN DNSKEY {rdata_to_text(DNSKEY, key.dnskey)}" for key in ours),
+        f"when all of its servers have them: zonewright key provider confirm {name} {provider.name}",
+    ]
+
+
+def is_seen_at(provider: Provider, key: Key) -> bool:
+    """Whether a provider is known to publish a key of ours."""
+    seen = provider.seen.get(key.dnskey)
+    return seen is not None and seen.is_present
 
 
 def _is_as_asked(key: Key) -> bool:
@@ -119,17 +177,18 @@ def _is_as_asked(key: Key) -> bool:
 
 
 def _plan(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
-    keys, policy, ttls = _load(state, zone, now)
+    keys, policy, ttls, providers = stand(state, zone, now)
     until = now + min(int(arguments.get("seconds") or 365 * DAY), LONGEST_PLAN)
     delay = arguments.get("parent_delay")
     parent_delay = PARENT_DELAY if delay is None else int(delay)
-    events = forecast(keys, policy, ttls, now, until, parent_delay)
+    events = forecast(keys, policy, ttls, now, until, parent_delay, providers)
     return {
         "zone": name_to_text(zone.origin),
         "view": zone.view,
         "policy": policy.name,
         "until": until,
-        "assumed": f"policy and TTLs stay, the parent does what is asked after {duration_text(parent_delay)}",
+        "assumed": f"policy and TTLs stay, the parent does what is asked after {duration_text(parent_delay)}"
+        + (", other providers publish our keys at once" if providers else ""),
         "events": [_event_facts(event, keys) for event in events],
     }
 
@@ -158,11 +217,11 @@ def _said(step: object) -> str:
 
 
 def _timeline(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
-    keys, policy, ttls = _load(state, zone, now)
+    keys, policy, ttls, providers = stand(state, zone, now)
     until = now + min(int(arguments.get("seconds") or 365 * DAY), LONGEST_PLAN)
     with state.reader() as tx:
         past = {key.id: store.history(tx, key.id) for key in keys}
-    events = forecast(keys, policy, ttls, now, until)
+    events = forecast(keys, policy, ttls, now, until, providers=providers)
     return {"svg": timeline(name_to_text(zone.origin), keys, past, events, now, until)}
 
 
@@ -201,13 +260,24 @@ def _confirm(state: State, zone: ZoneKey, _: Arguments, now: int) -> list[Facts]
     """An operator says that the parent has done what was asked of it, at all its servers."""
     with state.transaction(now) as tx:
         keys = store.load(tx, *zone)
-        asking = [key for key in keys if key.state(RecordKind.DS) in ON_ITS_WAY]
-        if not asking:
+        providers = providerstore.load(tx, zone)
+        if not any(map(_is_asking, (*keys, *foreign_keys(providers)))):
             raise ControlError(f"{zone}: nothing is asked of the parent")
-        for key in asking:
-            is_present = key.state(RecordKind.DS) in IN_ZONE
-            introduction.sighted(tx, key, Sighting(is_present, now, now + SEEN_BY_HAND))
-        return [_key_facts(key) for key in store.load(tx, *zone)]
+        for key in filter(_is_asking, keys):
+            introduction.sighted(tx, key, _as_asked(key, now))
+        for provider in providers:
+            for key in filter(_is_asking, provider.keys):
+                providerstore.sighted(tx, provider.name, key, _as_asked(key, now))
+        after = [*store.load(tx, *zone), *foreign_keys(providerstore.load(tx, zone))]
+    return [_key_facts(key) for key in after]
+
+
+def _is_asking(key: Key) -> bool:
+    return key.state(RecordKind.DS) in ON_ITS_WAY
+
+
+def _as_asked(key: Key, now: int) -> Sighting:
+    return Sighting(key.state(RecordKind.DS) in IN_ZONE, now, now + SEEN_BY_HAND, is_word=True)
 
 
 def _of_tag(zone: ZoneKey, keys: Sequence[Key], tag: object) -> Key:

@@ -208,4 +208,6 @@ def _expected(job: Job, now: int) -> Expected:
     policy = job.live.policy
     if policy is None:
         return Expected(now)
-    return Expected(now, horizon=policy.refresh // 2, is_liberal=policy.algorithm_roll == "liberal")
+    foreign = [key.dnskey for key in job.zone.foreign]
+    is_liberal = policy.algorithm_roll == "liberal"
+    return Expected(now, horizon=policy.refresh // 2, foreign=foreign, is_liberal=is_liberal)

@@ -18,7 +18,7 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +54,7 @@ from authserver.plugin import (
     StreamLimits,
 )
 from authserver.plugins.transfer import rule_of
+from authserver.providerwatch import ProviderWatcher
 from authserver.publication import Zone, ZoneKey
 from authserver.query import Query, Response
 from authserver.schedule import Action, Schedule
@@ -68,8 +69,9 @@ from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
 from keys import custody
 from keys.errors import KeysError
 from keys.policy import Policy
+from keys.providers import Told
 from keys.rollover import is_asking
-from keys.states import Sighting
+from keys.states import Key, Sighting
 from zones.naming import is_at_or_below
 from zones.source import Provenance
 from zones.transfer import is_notify_answer, notified, notify_message, parse_targets
@@ -140,6 +142,7 @@ class Server:
         self._notifies: dict[str, asyncio.Task[None]] = {}
         self._notify_slots = asyncio.Semaphore(NOTIFY_AT_ONCE)
         self.parents = ParentWatcher(clock, lambda: self.pipeline.zones, self._parent_rule, self._seen_at_parent)
+        self.providers = ProviderWatcher(clock, lambda: self.pipeline.zones, self._seen_at_provider)
         self._commands = LiveFacts(self).commands()
         self._control = ControlSocket(state.control_path, self._commands)
 
@@ -171,6 +174,7 @@ class Server:
         self.schedule.start("limits of connections", self.streams.sweep)
         self.schedule.start("query log", self._write_log)
         self.schedule.start("parents", self.parents.run)
+        self.schedule.start("providers", self.providers.run)
         await self._control.start()
         self.schedule.start("ready", self._say_ready)
 
@@ -420,11 +424,14 @@ class Server:
     async def _seen_at_parent(self, zone: Zone, seen: Mapping[str, Sighting]) -> None:
         await self.pipeline.saw(zone, seen)
 
+    async def _seen_at_provider(self, zone: Zone, name: str, ours: Sequence[Key], answers: Sequence[Told]) -> None:
+        await self.pipeline.saw_at_provider(zone, name, ours, answers)
+
     # ---------------------------------------------------------------- NOTIFY
 
     def _on_sealed(self, zone: Zone) -> None:
         """Tell those that `transfer` names, an older NOTIFY of the zone being moot."""
-        if is_asking(zone.keys):
+        if is_asking(zone.known_keys):
             self.parents.look_soon(zone.key)
         log.info("%s: serial %d is sealed", zone.key, zone.sealed.serial if zone.sealed else 0)
         name = f"{zone.key}"

@@ -32,7 +32,7 @@ from authserver.errors import (
     StateMissing,
     StateTooNew,
 )
-from keys import custody, keyfiles, store
+from keys import custody, keyfiles, providerstore, store
 from zones import history
 
 APPLICATION_ID: Final = 0x5A_57_52_54
@@ -49,6 +49,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     store.ROLLOVER_SCHEMA,
     keyfiles.SCHEMA,
     store.TRASH_SCHEMA,
+    (*store.WORD_SCHEMA, *providerstore.SCHEMA),
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

@@ -33,20 +33,23 @@ def ds_rdatas(keys: Iterable[Key], digests: Iterable[int]) -> list[bytes]:
     return [ds_rdata(key, digest) for key in keys for digest in digests]
 
 
-def cds_rdatas(keys: Sequence[Key], policy: Policy) -> list[bytes]:
-    """The CDS RRset: the digests of each key whose DS is due (RFC 7344 section 3.1); empty before that."""
+def cds_rdatas(keys: Sequence[Key], policy: Policy, foreign: Sequence[Key] = ()) -> list[bytes]:
+    """The CDS RRset: the digests of each key whose DS is due (RFC 7344 section 3.1); empty before that.
+
+    Those of other providers' keys stand in it with ours (RFC 8901 section 8).
+    """
     if _asks_for_none(keys, policy):
         return [DELETE_CDS]
-    return ds_rdatas(announced(keys, policy), policy.digests)
+    return ds_rdatas(announced(keys, policy, foreign), policy.digests)
 
 
-def cdnskey_rdatas(keys: Sequence[Key], policy: Policy) -> list[bytes]:
+def cdnskey_rdatas(keys: Sequence[Key], policy: Policy, foreign: Sequence[Key] = ()) -> list[bytes]:
     """The CDNSKEY RRset, of the same keys as the CDS RRset (RFC 7344 section 4)."""
     if not policy.cdnskey:
         return []
     if _asks_for_none(keys, policy):
         return [DELETE_CDNSKEY]
-    return [key.dnskey for key in announced(keys, policy)]
+    return [key.dnskey for key in announced(keys, policy, foreign)]
 
 
 def _asks_for_none(keys: Sequence[Key], policy: Policy) -> bool:
@@ -59,12 +62,21 @@ def leaves(key: Key) -> bool:
     return key.state(RecordKind.DS) in (RecordState.UNRETENTIVE, RecordState.SQUASHED)
 
 
-def announced(keys: Sequence[Key], policy: Policy) -> list[Key]:
+def announced(keys: Sequence[Key], policy: Policy, foreign: Sequence[Key] = ()) -> list[Key]:
     """The keys that the parent is told of: all whose DS is due, as the RRset says what the whole DS RRset is to be.
 
     By `rollover` only while that is not what the parent has, for all that is confirmed: a DS is to come or to go.
     """
-    is_settled = all(key.state(RecordKind.DS) in _SETTLED for key in keys)
+    is_settled = all(key.state(RecordKind.DS) in _SETTLED for key in (*keys, *foreign))
     if policy.cds == "none" or (policy.cds == "rollover" and is_settled):
         return []
-    return [key for key in keys if key.wants_ds]
+    return with_ds(keys, foreign)
+
+
+def with_ds(keys: Iterable[Key], foreign: Iterable[Key] = ()) -> list[Key]:
+    """The keys that the whole DS RRset is to be of.
+
+    Other providers' stand in it only beside ours, or our answers would be bogus.
+    """
+    own = [key for key in keys if key.wants_ds]
+    return [*own, *(key for key in foreign if key.is_published(RecordKind.DS))] if own else []

@@ -88,6 +88,10 @@ class KeyImportError(KeysError):
         self.reason = reason
 
 
+class ProviderError(KeysError):
+    """What is said of another provider of a zone, or its servers say, can't be."""
+
+
 class KeySetError(KeysError):
     """The keys of a zone, taken together, can't sign it."""
 

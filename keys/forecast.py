@@ -1,14 +1,16 @@
 """What will happen to a zone's keys, as far as it can be foretold: the rules of rollover, played ahead of time.
 
 It holds what only the world decides for granted: every version is sealed and served at once, policy and TTLs stay as
-they are, and the parent does what CDS asks of it after `parent_delay`, or never when that is None.
+they are, the parent does what CDS asks of it after `parent_delay`, or never when that is None, and other providers
+publish our keys as soon as we do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keys.policy import Policy
+from keys.providers import Provider
 from keys.rollover import Creation, Removal, ServedTTLs, Step, Wait, next_step, settle
 from keys.states import Goal, Key, RecordKind, Sighting, hidden_states
 
@@ -35,6 +37,7 @@ class Future:
     ttls: ServedTTLs
     now: int
     parent_delay: int | None = PARENT_DELAY
+    providers: tuple[Provider, ...] = ()
     events: list[Event] = field(default_factory=list)
     wait: Wait = field(default_factory=Wait)
     at_parent: frozenset[str] = frozenset()
@@ -55,12 +58,20 @@ class Future:
     def look(self) -> None:
         """All that happens now."""
         self._see()
-        while not isinstance(end := next_step(self.keys, self.policy, self.ttls, self.now), Wait):
+        while not isinstance(end := self._next(), Wait):
             while isinstance(made := self._settle(), Creation):
                 self._create(made)
             self.keys = [key.served(self.now) for key in self.keys]
         self.wait = end
         self._ask()
+
+    def _next(self) -> Step | Wait:
+        return next_step(self.keys, self.policy, self.ttls, self.now, self._others())
+
+    def _others(self) -> tuple[Provider, ...]:
+        published = {key.dnskey: key.states[RecordKind.DNSKEY].since for key in self.keys} if self.providers else {}
+        seen = {dnskey: Sighting(is_present=True, since=since, until=_FOR_EVER) for dnskey, since in published.items()}
+        return tuple(replace(provider, seen=seen | _present(provider)) for provider in self.providers)
 
     def _next_moment(self) -> int | None:
         moments = [at for at, _ in self._asked[:1]]
@@ -69,7 +80,7 @@ class Future:
         return min(moments, default=None)
 
     def _settle(self) -> Creation | Wait:
-        self.keys, steps, end = settle(self.keys, self.policy, self.ttls, self.now)
+        self.keys, steps, end = settle(self.keys, self.policy, self.ttls, self.now, self._others())
         by_id = {key.id: key for key in self.keys}
         for step in steps:
             key = step.key if isinstance(step, Removal) else by_id.get(step.key.id, step.key)
@@ -108,6 +119,10 @@ class Future:
         return replace(key, sighting=Sighting(is_present, since, _FOR_EVER, ttl))
 
 
+def _present(provider: Provider) -> dict[bytes, Sighting]:
+    return {dnskey: seen for dnskey, seen in provider.seen.items() if seen.is_present}
+
+
 def foretold(number: int, creation: Creation, now: int, origin: bytes = b"\0", view: str = "") -> Key:
     """A key as `creation` will make it, with nothing but a number for its public part."""
     role = creation.spec.role
@@ -138,8 +153,9 @@ def forecast(
     now: int,
     until: int,
     parent_delay: int | None = PARENT_DELAY,
+    providers: Sequence[Provider] = (),
 ) -> list[Event]:
     """All steps from `now` to `until`, in order; at most MOST_EVENTS of them."""
-    future = Future(list(keys), policy, ttls, now, parent_delay)
+    future = Future(list(keys), policy, ttls, now, parent_delay, tuple(providers))
     future.run(until)
     return future.events

@@ -11,6 +11,7 @@ from engine import key_tag, name_to_text
 from keys import adoption, private, rollover, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
+from keys.providers import Provider, foreign_keys
 from keys.rollover import Change, Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, settle
 from keys.states import Goal, Key, Provenance, Sighting, hidden_states, key_id
 
@@ -38,18 +39,22 @@ def advance(
     policy: Policy,
     ttls: ServedTTLs,
     now: int,
+    providers: Sequence[Provider] = (),
 ) -> Progress:
-    """Take and save all steps that are due; a zone that has no keys yet gets those its policy wants."""
+    """Take and save all steps that are due; a zone that has no keys yet gets those its policy wants.
+
+    No new key has a tag of those of other providers.
+    """
     done: list[Step] = []
     for _ in range(_MOST_CREATIONS):
-        keys, steps, end = settle(keys, policy, ttls, now)
+        keys, steps, end = settle(keys, policy, ttls, now, providers)
         for step in steps:
             _save(tx, step, now)
         done += steps
         if isinstance(end, Wait):
             return Progress(keys, done, end)
         done.append(end)
-        keys = _created(tx, vault, zone, keys, end, now)
+        keys = _created(tx, vault, zone, keys, end, now, foreign_keys(providers))
     raise KeysError(f"{name_to_text(zone[0])}: its policy wants ever more keys")
 
 
@@ -100,10 +105,16 @@ def _save(tx: store.Transaction, step: Change, now: int) -> None:
 
 
 def _created(
-    tx: store.Transaction, vault: private.Vault, zone: Zone, keys: Sequence[Key], creation: Creation, now: int
+    tx: store.Transaction,
+    vault: private.Vault,
+    zone: Zone,
+    keys: Sequence[Key],
+    creation: Creation,
+    now: int,
+    foreign: Sequence[Key],
 ) -> list[Key]:
     """All keys, with the new one; the one it replaces is to go, and both know each other."""
-    taken = frozenset(tag for key in keys for tag in private.tags_of(key.dnskey))
+    taken = frozenset(tag for key in (*keys, *foreign) for tag in private.tags_of(key.dnskey))
     new, part = new_key(vault, zone, creation, now, taken)
     old = creation.predecessor
     if old is not None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from keys import rules
 from keys.policy import KeySpec, Policy
+from keys.providers import Provider
 from keys.rules import is_hidden
 from keys.states import IN_ZONE, ON_ITS_WAY, Goal, Key, RecordKind, RecordState
 from keys.timing import Due, ServedTTLs, settled_at, successor_at
@@ -112,8 +113,13 @@ class Wait:
 # ------------------------------------------------------------------ what is next
 
 
-def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | Wait:
-    """The one step to take now, or how long to wait. The same input gives the same answer."""
+def next_step(
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int, providers: Sequence[Provider] = ()
+) -> Step | Wait:
+    """The one step to take now, or how long to wait. The same input gives the same answer.
+
+    `providers` are others that sign the zone; what they are seen to publish is waited for.
+    """
     newest = max((key.newest_event for key in keys), default=now)
     if now < newest:
         # The clock went back: every waiting time would be measured wrongly, so nothing moves until it is right again.
@@ -123,7 +129,7 @@ def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -
     alive = [key for key in ordered if key.goal is Goal.PRESENT or not is_hidden(key)]
     waits: list[Blocked] = []
     for look, seen in ((_next_fact, alive), (_next_goal, ordered), (_next_decision, alive), (_next_removal, ordered)):
-        found = look(seen, policy, ttls, now)
+        found = look(seen, policy, ttls, now, providers)
         if not isinstance(found, list):
             return found
         waits += found
@@ -131,12 +137,12 @@ def next_step(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -
 
 
 def settle(
-    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int, providers: Sequence[Provider] = ()
 ) -> tuple[list[Key], list[Change], Creation | Wait]:
     """All steps that are due now, one after another, up to the next key that has to be made; the keys after them."""
     current = {key.id: key for key in keys}
     steps: list[Change] = []
-    while not isinstance(step := next_step(list(current.values()), policy, ttls, now), Creation | Wait):
+    while not isinstance(step := next_step(list(current.values()), policy, ttls, now, providers), Creation | Wait):
         steps.append(step)
         match step:
             case Move():
@@ -165,29 +171,33 @@ def abort(keys: Sequence[Key], key: Key, now: int, lifetime: int | None) -> list
     return [{old.id: stays, key.id: goes}.get(one.id, one) for one in keys]
 
 
-def not_before(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs) -> int | None:
+def not_before(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, providers: Sequence[Provider] = ()) -> int | None:
     """When a DS of the zone may first be at the parent, also if that is past; None when that can't be known yet."""
     present = [key for key in keys if key.goal is Goal.PRESENT]
-    moments = [_chain_at(key, present, policy, ttls) for key in present if key.is_ksk]
+    moments = [_chain_at(key, present, policy, ttls, providers) for key in present if key.is_ksk]
     return min((moment for moment in moments if moment is not None), default=None)
 
 
-def _chain_at(key: Key, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs) -> int | None:
+def _chain_at(
+    key: Key, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, providers: Sequence[Provider]
+) -> int | None:
     """When the key's own records, and the signatures over the zone, are certain to be in every cache."""
     own = [(key, kind) for kind in (RecordKind.DNSKEY, RecordKind.KRRSIG)]
     signers = [one for one in keys if one.is_zsk and one.algorithm == key.algorithm]
     chain = own + [(one, kind) for one in signers for kind in (RecordKind.DNSKEY, RecordKind.ZRRSIG)]
-    moments = [_in_caches_at(one, kind, keys, policy, ttls) for one, kind in chain]
+    moments = [_in_caches_at(one, kind, keys, policy, ttls, providers) for one, kind in chain]
     if not signers or None in moments:
         return None
     return max(moment for moment in moments if moment is not None)
 
 
-def _in_caches_at(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs) -> int | None:
+def _in_caches_at(
+    key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, providers: Sequence[Provider]
+) -> int | None:
     standing = key.states[kind]
     if standing.state is RecordState.OMNIPRESENT:
         return standing.since
-    return settled_at(key, kind, keys, policy, ttls).at if standing.state is RecordState.RUMOURED else None
+    return settled_at(key, kind, keys, policy, ttls, providers).at if standing.state is RecordState.RUMOURED else None
 
 
 # ------------------------------------------------------------------ facts
@@ -200,7 +210,9 @@ _BECOMES: Final = {
 }
 
 
-def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Move | list[Blocked]:
+def _next_fact(
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int, providers: Sequence[Provider]
+) -> Move | list[Blocked]:
     """What caches have caught up with by now, the earliest first, so that it does not matter how often one looks.
 
     It counts whatever the goals are, or two keys on their way out could block each other.
@@ -213,7 +225,7 @@ def _next_fact(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) 
             on_its_way_in = standing.state is RecordState.RUMOURED
             if becomes is None or (on_its_way_in and _may_squash(key, kind, keys, policy, now)):
                 continue
-            due = settled_at(key, kind, keys, policy, ttls)
+            due = settled_at(key, kind, keys, policy, ttls, providers)
             if due.at is not None and due.at <= now:
                 due_now.append(Move(key, kind, becomes, due.at, f"waited {due.reason}"))
             else:
@@ -234,8 +246,12 @@ def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy,
 # ------------------------------------------------------------------ goals
 
 
-def _next_goal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | list[Blocked]:
+def _next_goal(
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int, providers: Sequence[Provider]
+) -> Step | list[Blocked]:
     """What keys the policy wants: one for each of its roles and algorithms, replaced in time, and no other."""
+    if held := _held_by_providers(keys, policy, providers):
+        return held
     wanted: set[str] = set()
     waits = []
     for spec in policy.keys:
@@ -266,6 +282,20 @@ def _next_goal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) 
     return waits
 
 
+def _held_by_providers(keys: Sequence[Key], policy: Policy, providers: Sequence[Provider]) -> list[Blocked]:
+    """The keys as they are, while the policy wants other algorithms than another provider signs with.
+
+    All of them have to sign with all algorithms (RFC 8901 section 4), and no other provider can be told when to.
+    """
+    wanted = {spec.algorithm for spec in policy.keys}
+    others = [one for one in providers if wanted and one.algorithms and one.algorithms != wanted]
+    if not others:
+        return []
+    names = " and ".join(one.name for one in others)
+    reason = f"until {names} signs with the algorithms that the policy {policy.name} wants, or no longer signs the zone"
+    return [Blocked(key, None, None, reason) for key in keys if key.goal is Goal.PRESENT]
+
+
 def _has_arrived(key: Key) -> bool:
     return all(standing.state is RecordState.OMNIPRESENT for standing in key.states.values())
 
@@ -294,8 +324,10 @@ def _fits(key: Key, spec: KeySpec) -> bool:
 # ------------------------------------------------------------------ decisions
 
 
-def _next_decision(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Move | list[Blocked]:
-    del ttls
+def _next_decision(
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int, providers: Sequence[Provider]
+) -> Move | list[Blocked]:
+    del ttls, providers
     waits = []
     for key in keys:
         for kind, standing in key.states.items():
@@ -346,8 +378,10 @@ def _forbidden(
 # ------------------------------------------------------------------ removals
 
 
-def _next_removal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Removal | list[Blocked]:
-    del ttls
+def _next_removal(
+    keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int, providers: Sequence[Provider]
+) -> Removal | list[Blocked]:
+    del ttls, providers
     waits = []
     for key in keys:
         if key.goal is Goal.ABSENT and is_hidden(key):

@@ -55,6 +55,8 @@ class Provenance(StrEnum):
     IMPORTED = "imported"
     FILE = "file"
     """It stays in the operator's files."""
+    FOREIGN = "foreign"
+    """Another provider signs with it (RFC 8901); only its public part is known."""
 
 
 class Standing(NamedTuple):
@@ -72,13 +74,26 @@ class Standing(NamedTuple):
 class Sighting(NamedTuple):
     """What the parent was seen to have: the DS of a key or not, at every server, unbroken from `since` to `until`.
 
-    `ttl` is the largest TTL of the DS RRset seen meanwhile, None if it was never seen.
+    `ttl` is the largest TTL of the DS RRset seen meanwhile, None if it was never seen. `is_word`: an operator says so,
+    and nobody here has seen it.
     """
 
     is_present: bool
     since: int
     until: int
     ttl: int | None = None
+    is_word: bool = False
+
+    def followed(self, look: "Sighting", *, is_fresh: bool = False) -> "Sighting":
+        """This and one more look together; a contrary one begins anew, and so does one that `is_fresh` says to.
+
+        The TTL of what was there before still counts; what was seen once is no mere word any more.
+        """
+        ttl = max((ttl for ttl in (self.ttl, look.ttl) if ttl is not None), default=None)
+        if is_fresh or self.is_present != look.is_present:
+            return look._replace(ttl=ttl)
+        is_word = self.is_word and look.is_word
+        return Sighting(self.is_present, self.since, max(self.until, look.until), ttl, is_word)
 
 
 RSA: Final = frozenset({8, 10})
@@ -203,10 +218,8 @@ class Key:
         before = self.sighting
         if before is None:
             return replace(self, sighting=look)
-        ttl = max((ttl for ttl in (before.ttl, look.ttl) if ttl is not None), default=None)
-        is_unbroken = before.is_present == look.is_present and before.since > self.states[RecordKind.DS].since
-        since, until = (before.since, max(before.until, look.until)) if is_unbroken else (look.since, look.until)
-        return replace(self, sighting=Sighting(look.is_present, since, until, ttl))
+        is_fresh = before.since <= self.states[RecordKind.DS].since
+        return replace(self, sighting=before.followed(look, is_fresh=is_fresh))
 
     def served(self, now: int) -> "Key":
         """The key with `now` noted for all that was not known to be served, or withdrawn, everywhere."""

@@ -92,9 +92,18 @@ TRASH_SCHEMA: Final[tuple[str, ...]] = (
 )
 """What was deleted and may still be wanted: no key of any zone, until its time of grace is over."""
 
+WORD_SCHEMA: Final[tuple[str, ...]] = (
+    "ALTER TABLE keys ADD COLUMN seen_is_word INTEGER NOT NULL DEFAULT 0",
+    # What no server can have shown: it was said to hold for ever.
+    "UPDATE keys SET seen_is_word = 1 WHERE seen_until > 1 << 39",
+    "UPDATE key_history SET at = at - (1 << 40) WHERE at > 1 << 39",
+)
+"""An operator's word about the parent is told from what was seen."""
+
 _COLUMNS: Final = (
     "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
-    " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl"
+    " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl,"
+    " seen_is_word"
 )
 _MARKS: Final = ", ".join("?" * len(_COLUMNS.split(",")))
 
@@ -139,7 +148,7 @@ def insert(tx: Transaction, key: Key, sealed: bytes, timing: Mapping[str, int] |
 def update(tx: Transaction, key: Key, what: str, value: str, reason: str, now: int) -> None:
     """Save a decision about a key: its goal, its end, its links; history keeps `what` it was, its value, its reason."""
     _update(tx, key)
-    _note(tx, key, now, what, value, reason)
+    note(tx, key, now, what, value, reason)
 
 
 def update_states(tx: Transaction, key: Key, reason: str, now: int) -> None:
@@ -167,7 +176,7 @@ def mark_served(tx: Transaction, key: Key, now: int) -> Key:
                 (now, key.id, kind, standing.state, standing.since),
             )
             if marked.rowcount:
-                _note(tx, key, now, kind, "served", f"every server can have it as {standing.state}")
+                note(tx, key, now, kind, "served", f"every server can have it as {standing.state}")
     return load_key(tx, key.id) or key.served(now)
 
 
@@ -175,10 +184,11 @@ def record_sighting(tx: Transaction, key: Key, seen: Sighting) -> None:
     """Note what the parent has of a key; a change of it is history."""
     if key.sighting is None or key.sighting.is_present != seen.is_present:
         state = "seen" if seen.is_present else "not seen"
-        _note(tx, key, seen.until, RecordKind.DS, state, "by every server of the parent")
+        by = "by an operator's word" if seen.is_word else "by every server of the parent"
+        note(tx, key, seen.since, RecordKind.DS, state, by)
     tx.execute(
-        "UPDATE keys SET seen_present = ?, seen_since = ?, seen_until = ?, seen_ttl = ? WHERE id = ?",
-        (seen.is_present, seen.since, seen.until, seen.ttl, key.id),
+        "UPDATE keys SET seen_present = ?, seen_since = ?, seen_until = ?, seen_ttl = ?, seen_is_word = ? WHERE id = ?",
+        (*seen, key.id),
     )
 
 
@@ -228,7 +238,7 @@ def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
 
 def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
     """Delete one key; its private part goes to the trash, its history stays and says why."""
-    _note(tx, key, now, "key", "deleted", reason)
+    note(tx, key, now, "key", "deleted", reason)
     tx.execute(
         "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
         "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
@@ -325,10 +335,11 @@ def _save_states(tx: Transaction, key: Key, states: Mapping[RecordKind, Standing
             "INSERT OR REPLACE INTO key_states (key_id, kind, state, since, served_at) VALUES (?, ?, ?, ?, ?)",
             (key.id, kind, *standing),
         )
-        _note(tx, key, now, kind, standing.state, reason)
+        note(tx, key, now, kind, standing.state, reason)
 
 
-def _note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: str) -> None:
+def note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: str) -> None:
+    """Add to the history of a key."""
     tx.execute(
         "INSERT INTO key_history (key_id, at, kind, state, reason) VALUES (?, ?, ?, ?, ?)",
         (key.id, now, kind, state, reason),
@@ -338,7 +349,7 @@ def _note(tx: Transaction, key: Key, now: int, kind: str, state: str, reason: st
 def _row(key: Key) -> tuple[object, ...]:
     roles = (int(key.is_ksk), int(key.is_zsk))
     life = (str(key.goal), key.created_at, key.active_at, key.predecessor, key.successor, str(key.provenance))
-    parent = (int(key.is_request_open), *(key.sighting or (None,) * 4))
+    parent = (int(key.is_request_open), *(key.sighting or (None, None, None, None, False)))
     rolling = (key.retire_at, key.generation, key.store, *parent)
     return (key.id, key.origin.lower(), key.view, key.algorithm, *roles, key.dnskey, key.tag, *life, *rolling)
 
@@ -365,7 +376,7 @@ def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
         generation=row[15],
         store=row[16],
         is_request_open=bool(row[17]),
-        sighting=None if row[18] is None else Sighting(bool(row[18]), *row[19:22]),
+        sighting=None if row[18] is None else Sighting(bool(row[18]), row[19], row[20], row[21], bool(row[22])),
     )
 
 

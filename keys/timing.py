@@ -4,12 +4,13 @@ The equations are those of RFC 7583 section 3, with TTL* in the place of each TT
 copy can still be cached, whatever the TTL is now. All results are Unix seconds; None is: not known yet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from keys.policy import KeySpec, Policy
+from keys.providers import Provider
 from keys.states import IN_ZONE, Key, RecordKind, RecordState
 
 _SPREAD: Final = 20
@@ -37,20 +38,56 @@ class Due:
     look_at: int | None = None
 
 
-def settled_at(key: Key, kind: RecordKind, keys: Iterable[Key], policy: Policy, ttls: ServedTTLs) -> Due:
-    """When every cache has caught up with what `kind` is on its way to; `keys` are all keys of the zone."""
+def settled_at(
+    key: Key,
+    kind: RecordKind,
+    keys: Iterable[Key],
+    policy: Policy,
+    ttls: ServedTTLs,
+    providers: Sequence[Provider] = (),
+) -> Due:
+    """When every cache has caught up with what `kind` is on its way to; `keys` are all keys of the zone.
+
+    `providers` are those whose servers answer for the zone as well.
+    """
     if kind is RecordKind.DS:
         return _parent_settled_at(key, _ds_ttl(keys, policy), policy)
     standing = key.states[kind]
     if standing.served_at is None:
         return Due(None, UNSERVED)
     wait = _signature_wait(key, policy, ttls) if kind is RecordKind.ZRRSIG else _dnskey_wait(key, kind, policy, ttls)
-    return Due(max(standing.since, standing.served_at) + wait, f"until no cache has an older {kind.upper()} RRset")
+    due = Due(max(standing.since, standing.served_at) + wait, f"until no cache has an older {kind.upper()} RRset")
+    if kind is not RecordKind.DNSKEY or standing.state is not RecordState.RUMOURED or not key.is_zsk:
+        return due
+    # What it signs is looked up in the DNSKEY RRset of whoever answers (RFC 8901 section 6.2).
+    dues = (due, *(shared_at(key, provider, policy, ttls) for provider in providers))
+    return next((one for one in dues if one.at is None), None) or max(dues, key=lambda one: one.at or 0)
 
 
 def publish_interval(policy: Policy, ttls: ServedTTLs) -> int:
     """From a DNSKEY's publication to its use (RFC 7583 section 3.2.1, Ipub)."""
     return max(policy.dnskey_ttl, ttls.dnskey) + policy.propagation_delay + policy.publish_safety
+
+
+def forgotten_after(provider: Provider, policy: Policy, ttls: ServedTTLs) -> int:
+    """From the last answer that a provider's key signed to the end of that in caches, keys and data alike."""
+    keys = max(policy.dnskey_ttl, ttls.dnskey, provider.dnskey_ttl) + policy.propagation_delay + policy.retire_safety
+    return max(keys, retire_interval(policy, ttls))
+
+
+def shared_at(key: Key, provider: Provider, policy: Policy, ttls: ServedTTLs) -> Due:
+    """When no cache can have another provider's DNSKEY RRset without this key; None until it is seen there, or said."""
+    ttl = max(policy.dnskey_ttl, ttls.dnskey, provider.dnskey_ttl)
+    seen = provider.seen.get(key.dnskey)
+    if seen is None or not seen.is_present:
+        if provider.leaves_at is not None:
+            gone = provider.leaves_at + forgotten_after(provider, policy, ttls)
+            return Due(gone, f"until no cache has anything of {provider.name}")
+        return Due(None, f"until {provider.name} publishes its DNSKEY, too")
+    due = seen.since + max(ttl, seen.ttl or 0) + policy.publish_safety
+    if seen.until < due:
+        return Due(None, f"until it is seen for long enough that {provider.name} publishes its DNSKEY", due)
+    return Due(due, f"until no cache has an older DNSKEY RRset of {provider.name}")
 
 
 def retire_interval(policy: Policy, ttls: ServedTTLs) -> int:

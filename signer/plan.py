@@ -11,7 +11,9 @@ from engine import SigningKey, SigningPlan, Version, name_to_text
 from keys.ds import announced, cdnskey_rdatas, cds_rdatas, leaves
 from keys.errors import KeySetError, PrivateKeyError
 from keys.policy import Policy
+from keys.providerstore import Csync
 from keys.states import Key, RecordKind
+from signer import csync
 from signer.denial import NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas, to_engine
 from signer.sources import unsigned
 from zones import check
@@ -33,6 +35,17 @@ Edit = tuple[bytes, int, int, Sequence[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What an apex has for others: the keys of other providers (RFC 8901), and what is asked for CSYNC."""
+
+    foreign: Sequence[Key] = ()
+    csync: Csync | None = None
+
+
+ALONE: Final = Shared()
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedZone:
     """A version with its apex records in place, the plan to sign it by (None: served as it is), what was found."""
 
@@ -47,11 +60,17 @@ class PreparedZone:
 
 
 def prepare(
-    version: Version, keys: Sequence[Key], handles: Mapping[str, SigningKey], policy: Policy, serial: int, now: int
+    version: Version,
+    keys: Sequence[Key],
+    handles: Mapping[str, SigningKey],
+    policy: Policy,
+    serial: int,
+    now: int,
+    shared: Shared = ALONE,
 ) -> PreparedZone:
     """The zone as it is to be signed: foreign DNSSEC records dropped, the apex edited, the plan made."""
-    bare, findings = unsigned(version, keys, policy)
-    edits = apex_edits(bare, keys, policy, serial, now)
+    bare, findings = unsigned(version, [*keys, *shared.foreign], policy)
+    edits = apex_edits(bare, keys, policy, serial, now, shared)
     if policy.zonemd and not any(handles[key.id].is_slow for key in keys if signs_zone(key) and key.id in handles):
         edits.append(zonemd_edit(bare, serial))
     edited = bare.edited(edits)
@@ -65,17 +84,32 @@ def prepare_unsigned(version: Version, serial: int) -> PreparedZone:
     return PreparedZone(version.edited([soa_edit(version, serial)]), None)
 
 
-def apex_edits(version: Version, keys: Sequence[Key], policy: Policy, serial: int, now: int) -> list[Edit]:
+def apex_edits(
+    version: Version, keys: Sequence[Key], policy: Policy, serial: int, now: int, shared: Shared = ALONE
+) -> list[Edit]:
     """SOA with the published serial, the DNSKEY RRset in force, CDS and CDNSKEY if they are due, NSEC3PARAM if due."""
     del now  # What is due by now is already in the keys' states.
-    origin = version.origin
-    published = sorted({key.dnskey for key in keys if key.is_published(RecordKind.DNSKEY)})
     return [
         soa_edit(version, serial),
-        (origin, DNSKEY, policy.dnskey_ttl, published),
-        (origin, CDS, policy.dnskey_ttl, cds_rdatas(keys, policy)),
-        (origin, CDNSKEY, policy.dnskey_ttl, cdnskey_rdatas(keys, policy)),
-        (origin, NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas(policy.denial)),
+        *_key_edits(version, keys, policy, shared),
+        (version.origin, NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas(policy.denial)),
+    ]
+
+
+def shows_all(version: Version, keys: Sequence[Key], policy: Policy, shared: Shared) -> bool:
+    """Whether a version says what keys, ours and others', want at the apex."""
+    wanted = _key_edits(version, keys, policy, shared)
+    return all(set((version.rrset(owner, rtype) or (0, []))[1]) == set(rdatas) for owner, rtype, _, rdatas in wanted)
+
+
+def _key_edits(version: Version, keys: Sequence[Key], policy: Policy, shared: Shared) -> list[Edit]:
+    """The DNSKEY RRset of all providers (RFC 8901 section 2.1.2), what tells the parent of it, CSYNC when asked for."""
+    origin, ttl, foreign = version.origin, policy.dnskey_ttl, shared.foreign
+    return [
+        (origin, DNSKEY, ttl, sorted({key.dnskey for key in (*keys, *foreign) if key.is_published(RecordKind.DNSKEY)})),
+        (origin, CDS, ttl, cds_rdatas(keys, policy, foreign)),
+        (origin, CDNSKEY, ttl, cdnskey_rdatas(keys, policy, foreign)),
+        *csync.edits(version, shared.csync, ttl),
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine import Version
-from keys.ds import DIGESTS, cdnskey_rdatas, cds_rdatas, ds_rdata, ds_rdatas
+from keys.ds import DIGESTS, cdnskey_rdatas, cds_rdatas, ds_rdata, ds_rdatas, with_ds
 from keys.policy import Policy
 from keys.states import Goal, Key, RecordKind, Sighting
 
@@ -30,11 +30,12 @@ Edit = tuple[bytes, int, int, Sequence[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """A zone that serves, with the keys and the policy it is signed by."""
+    """A zone that serves, with the keys and the policy it is signed by, and the keys of its other providers."""
 
     version: Version
     keys: tuple[Key, ...]
     policy: Policy
+    foreign: tuple[Key, ...] = ()
 
 
 def edits(version: Version, relatives: Iterable[Relative]) -> list[Edit]:
@@ -71,12 +72,12 @@ def _delegation(version: Version, child: Relative) -> list[Edit]:
     if servers is None or origin == version.origin.lower():
         return []
     _, present = version.rrset(origin, DS) or (0, [])
-    known = {ds_rdata(key, digest) for key in child.keys for digest in DIGESTS}
+    known = {ds_rdata(key, digest) for key in (*child.keys, *child.foreign) for digest in DIGESTS}
     foreign = [rdata for rdata in present if rdata not in known]
     # A DS that is there already stays until its key is to go, even if it would not be asked for yet.
-    staying = [key for key in child.keys if key.goal is Goal.PRESENT or key.is_published(RecordKind.DS)]
-    kept = set(ds_rdatas(staying, DIGESTS))
-    wanted = ds_rdatas((key for key in child.keys if key.wants_ds), child.policy.digests)
+    keys = [*child.keys, *(() if child.policy.is_insecure else child.foreign)]
+    kept = set(ds_rdatas((key for key in keys if key.goal is Goal.PRESENT or key.is_published(RecordKind.DS)), DIGESTS))
+    wanted = ds_rdatas(with_ds(child.keys, child.foreign), child.policy.digests)
     rdatas = sorted({*foreign, *kept.intersection(present), *wanted})
     return [(origin, DS, min(servers[0], MAX_DS_TTL), rdatas)]
 
@@ -85,7 +86,8 @@ def _signals(version: Version, zone: Relative) -> list[Edit]:
     """RFC 9615 section 2: below each name server that is not in the zone itself, until the parent has a DS."""
     origin = zone.version.origin.lower()
     is_anchored = any(key.is_omnipresent(RecordKind.DS) for key in zone.keys)
-    sets = ((CDS, cds_rdatas(zone.keys, zone.policy)), (CDNSKEY, cdnskey_rdatas(zone.keys, zone.policy)))
+    given = (zone.keys, zone.policy, zone.foreign)
+    sets = ((CDS, cds_rdatas(*given)), (CDNSKEY, cdnskey_rdatas(*given)))
     found: list[Edit] = []
     for server in servers(zone.version) if zone.policy.bootstrap else ():
         # Section 3: in-domain name servers can't vouch for their own zone.

@@ -358,7 +358,7 @@ class Zone:
     file: Path | None = None
     primary_port: int | None = None
     more: str = ""
-    """More lines of a zone of BIND's."""
+    """More lines of a zone of BIND's, or of Knot DNS's."""
 
 
 @dataclass(kw_only=True)
@@ -466,6 +466,8 @@ class Knot(Peer):
     """Knot DNS with one UDP worker."""
 
     name: str = "knotd"
+    more: str = ""
+    """More sections of its configuration, such as policies."""
 
     def command(self) -> list[str]:
         here = self.directory
@@ -491,7 +493,8 @@ database:
 acl:
   - id: loopback
     address: {LOOPBACK}
-    action: [transfer, notify]
+    action: [transfer, notify, update]
+{self.more}
 zone:
 {zones}""",
         )
@@ -500,6 +503,7 @@ zone:
     def _zone(self, zone: Zone) -> str:
         lines = (
             f"  - domain: {zone.origin}\n    acl: loopback\n    storage: {self.directory}\n    semantic-checks: off\n"
+            f"{zone.more}"
         )
         if zone.file is not None:
             return lines + f'    file: "{zone.file}"\n    zonefile-sync: -1\n'

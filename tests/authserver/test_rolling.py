@@ -6,12 +6,13 @@ import pytest
 
 from authserver import rolling
 from authserver.control import ControlError
+from authserver.facts import key_facts
 from authserver.state import State
 from engine import name_from_text
 from keys import introduction, store
 from keys.policy import KeySpec, Policy, Role
 from keys.rollover import Move, ServedTTLs, Wait
-from keys.states import RecordKind
+from keys.states import RecordKind, Sighting
 from tests.keys.rolling import word
 from zones import history
 
@@ -148,6 +149,20 @@ def test_what_can_t_be_done_is_said(life):
         life.do("key.confirm")
     with pytest.raises(ControlError, match="it was never served with dnssec"):
         rolling.carry_out("key.why", life.state, {"zone": "other.test"}, NOW)
+
+
+def test_an_operators_word_about_the_parent_is_told_from_what_was_seen(life):
+    life.run(NOW + DAY)
+    life.do("key.confirm")
+    (seen,) = life.do("key.why")["parent_seen"]
+    assert (seen["present"], seen["by"], seen["since"]) == (True, "operator", life.now)
+    (ksk,) = [key for key in life.stored() if key.is_ksk]
+    assert (key_facts(ksk)["seen_at_parent"], key_facts(ksk)["seen_by"]) == (True, "operator")
+    with life.state.transaction(life.now) as tx:
+        assert store.history(tx, ksk.id)[-1] == (life.now, "ds", "seen", "by an operator's word")
+        introduction.sighted(tx, ksk, Sighting(True, life.now + 60, life.now + 60, 300))
+    assert [seen["by"] for seen in life.do("key.why")["parent_seen"]] == ["servers"]
+    assert life.state.last_event() == life.now, "a word that holds for ever is no event of the far future"
 
 
 def test_the_picture_is_one_with_a_row_for_each_record_and_a_line_for_now(life):

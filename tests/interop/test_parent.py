@@ -21,6 +21,7 @@ from engine import Clock, SignedVersion, SigningKey, Version, ZoneSlot, key_tag,
 from keys import private, tsigfile
 from keys.ds import ds_rdata
 from keys.policy import DEFAULT
+from keys.providers import Provider, foreign_key
 from keys.states import Goal, Key, RecordKind, RecordState, Sighting, Standing, key_id
 from signer.plan import prepare
 from tools.servers import Named, Unbound, free_port, wait_until
@@ -181,6 +182,19 @@ def test_a_ds_of_nobody_is_named(parent, anchor):
     seen = Seen(a_zone(a_key("OOOR")), a_rule(servers=((server.address, server.port),), anchor=anchor(server))).look()
     assert seen.present == [False]
     assert [rdata[:4] for rdata in seen.status.foreign] == [bytes.fromhex("12670d02")]
+
+
+def test_a_ds_of_another_provider_is_nobodys_no_more_and_is_told_of_with_ours(parent, anchor):
+    server = parent()
+    where = {"servers": ((server.address, server.port),), "anchor": anchor(server)}
+    key = a_key("OOOR")
+    zone = a_zone(key)
+    theirs = foreign_key((ORIGIN, ""), private.generate(13)[1], 1000, is_anchor=True)
+    zone.providers = (Provider("other", keys=(theirs,)),)
+    seen = Seen(zone, a_rule(**where, push=pushing(server))).look()
+    wait_until(lambda: set(seen.look().status.present) == {ds_rdata(key[0]), ds_rdata(theirs)}, 10, "both are pushed")
+    assert seen.status.foreign == ()
+    assert seen.seen[theirs.id].is_present
 
 
 def test_what_another_key_signed_is_not_believed(parent, tmp_path):
