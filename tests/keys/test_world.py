@@ -137,8 +137,8 @@ def no_wait(*kinds: RecordKind) -> Callable[[pytest.MonkeyPatch], None]:
     def mutate(patch: pytest.MonkeyPatch) -> None:
         settled = timing.settled_at
 
-        def settled_at(key, kind, keys, policy, ttls):
-            due = settled(key, kind, keys, policy, ttls)
+        def settled_at(key, kind, *world):
+            due = settled(key, kind, *world)
             return Due(key.states[kind].since, "mutant") if kind in kinds and due.at is not None else due
 
         patch.setattr(rollover, "settled_at", settled_at)
