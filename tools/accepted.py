@@ -382,8 +382,8 @@ def addresses_beside(case: Case) -> set[str]:
     less, more = case.less("additional"), case.more("additional")
     hosts = targets(case.ours.answer | case.ours.authority)
     is_beside = all(r.owner in hosts and case.zone_of(r.owner) not in {None, case.origin} for r in less)
-    # In their place they may have some that a wildcard of the zone asked makes.
-    is_made = all(r.owner in hosts and not case.holds(r.owner, r.kind) for r in more)
+    # In their place they may have glue, or some that a wildcard of the zone asked makes.
+    is_made = all(r.owner in hosts and (is_below_cut(case, r.owner) or not case.holds(r.owner, r.kind)) for r in more)
     is_known = kinds(less | more) <= {A, AAAA}
     return {"additional"} if less and is_beside and is_made and is_known else set()
 

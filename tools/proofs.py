@@ -13,6 +13,7 @@ import dns.name
 import dns.rcode
 import dns.rdata
 import dns.rdatatype
+import dns.rdtypes.nsbase
 import dns.rrset
 
 Name = dns.name.Name
@@ -27,6 +28,15 @@ SOA, NS, DS, CNAME, DNAME, NSEC, RRSIG, ANY = (
     dns.rdatatype.ANY,
 )
 
+
+class NameTypes:
+    """Types of RFC 1035 that dnspython knows not: their names may be compressed, and are signed in lower case."""
+
+    MD, MF, MB, MG, MR = (type(kind, (dns.rdtypes.nsbase.NSBase,), {}) for kind in ("MD", "MF", "MB", "MG", "MR"))
+
+
+for _type in ("MD", "MF", "MB", "MG", "MR"):
+    dns.rdata.register_type(NameTypes, dns.rdatatype.from_text(_type), _type)  # type: ignore[no-untyped-call]
 
 MOST_ALIASES = 16
 """A server need not follow more for one question."""
