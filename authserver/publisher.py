@@ -235,6 +235,8 @@ class Publisher:
         zone = one.work.zone
         self._last_versions.forget(zone.key)
         zone.live, zone.failed, zone.draft = one.live, None, None
+        if one.live.is_catching_up:
+            log.warning("%s: its signatures are overdue or gone and come first, steps of keys afterwards", zone.key)
         zone.identity = one.identity
         zone.findings = one.findings
         if one.work.content is not None:
@@ -374,8 +376,6 @@ class Publisher:
             is_catching_up=own.is_catching_up,
             is_stored=bool(slow_keys) and signed.slots_made == signed.slots,
         )
-        if live.is_catching_up:
-            log.warning("%s: its signatures are overdue or gone and come first, steps of keys afterwards", zone.key)
         if choice.is_change or choice.keys:
             keyfiles.take(tx, zone.key, choice, store.load(tx, *zone.key), now)
         self._note(tx, zone.key, live, identity, now)
