@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from keys.policy import DEFAULT
 from signer import wiring
 
 if TYPE_CHECKING:
@@ -79,10 +80,14 @@ class Family:
 
 
 def _relative(zone: Zone) -> wiring.Relative | None:
-    live = zone.live
-    if live is None or live.policy is None:
+    """What a zone says; one that can't serve again yet still has the DS of its keys, which its parent must not lose."""
+    live, origin = zone.live, zone.key.origin
+    if live is None:
+        return wiring.Relative(origin, zone.keys, zone.policy or DEFAULT, zone.foreign) if zone.keys else None
+    if live.policy is None:
         return None
-    return wiring.Relative(live.signed.version, live.keys, live.policy, zone.foreign)
+    servers = tuple(wiring.servers(live.signed.version))
+    return wiring.Relative(origin, live.keys, live.policy, zone.foreign, servers)
 
 
 def _deepest(zones: Mapping[ZoneKey, Zone], key: ZoneKey, names: Iterable[bytes]) -> Zone | None:

@@ -15,6 +15,7 @@ from keys.providers import Provider, foreign_keys
 from keys.providerstore import Csync
 from keys.states import Key
 from signer.plan import Shared
+from signer.refresh import is_overdue
 from zones.check import Finding, held
 from zones.source import Provenance
 
@@ -48,6 +49,8 @@ class Live:
     """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
     has_slow_keys: bool = False
     """Whether keys sign it that the engine can't sign with: it is never served without their signatures."""
+    is_catching_up: bool = False
+    """Whether it renews signatures that were overdue or gone: its keys take no step before it is sealed."""
 
     @property
     def serial(self) -> int:
@@ -58,6 +61,10 @@ class Live:
         """Whether some signature of it ran out."""
         earliest = self.signed.earliest_expiration
         return earliest is not None and earliest <= now
+
+    def is_overdue(self, now: int) -> bool:
+        """Whether its signatures should have been renewed before now."""
+        return self.policy is not None and is_overdue(self.signed.earliest_expiration, self.policy, now)
 
     def is_ahead(self, now: int) -> bool:
         """Whether a clock that ran ahead signed it, so that it is not valid yet."""

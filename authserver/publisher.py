@@ -79,6 +79,8 @@ class _Keys:
     next_step_at: int | None
     is_moved: bool
     """Whether the zone changes with them."""
+    is_catching_up: bool = False
+    """Whether they stay as they are until the zone is signed anew and sealed."""
 
 
 @dataclass(slots=True)
@@ -233,6 +235,8 @@ class Publisher:
         zone = one.work.zone
         self._last_versions.forget(zone.key)
         zone.live, zone.failed, zone.draft = one.live, None, None
+        if one.live.is_catching_up:
+            log.warning("%s: its signatures are overdue or gone and come first, steps of keys afterwards", zone.key)
         zone.identity = one.identity
         zone.findings = one.findings
         if one.work.content is not None:
@@ -308,7 +312,8 @@ class Publisher:
         policy, keys, wait_until = own.policy, own.keys, own.next_step_at
         base = base if policy is not None else without_ours(base, keys)
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
-        resign = work.resign or own.is_moved or choice.is_change or is_ahead
+        is_overdue = zone.live is not None and zone.live.is_overdue(now)
+        resign = work.resign or own.is_moved or choice.is_change or is_ahead or is_overdue
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
         findings = (*findings, *_notices(zone, policy, choice))
         kin = self.family.kin_of(zone.key) if policy is not None else []
@@ -368,6 +373,7 @@ class Publisher:
             is_sealable=is_sealable,
             latest_inception=newest_inception(prepared.plan, previous),
             has_slow_keys=bool(slow_keys),
+            is_catching_up=own.is_catching_up,
             is_stored=bool(slow_keys) and signed.slots_made == signed.slots,
         )
         if choice.is_change or choice.keys:
@@ -472,8 +478,11 @@ class Publisher:
             return _Keys(None, [], None, False)
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
-        vault, providers = self.state.vault, zone.providers
-        progress = introduction.advance(tx, vault, zone.key, stored, policy, ttls, now, providers)
+        if is_catching_up := _is_catching_up(tx, zone, stored, now):
+            progress = introduction.Progress(stored, [], Wait(now + LOOK_AT_CLOCK_S))
+        else:
+            vault, providers = self.state.vault, zone.providers
+            progress = introduction.advance(tx, vault, zone.key, stored, policy, ttls, now, providers)
         store.record_policy(tx, *zone.key, policy)
         zone.keys, zone.next_step_at = tuple(progress.keys), progress.wait.until
         missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
@@ -482,7 +491,7 @@ class Publisher:
         in_force = policy if any(map(signs, progress.keys)) else None
         # What moved before may still wait for its version, as one that was held would leave it.
         is_moved = zone.live is not None and effect_of(zone.live.keys, policy) != effect_of(progress.keys, policy)
-        return _Keys(in_force, progress.keys, progress.wait.until, is_moved)
+        return _Keys(in_force, progress.keys, progress.wait.until, is_moved, is_catching_up)
 
     def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
         """The keys, with what a parent of ours has of them."""
@@ -495,6 +504,21 @@ class Publisher:
         if parent is None or (sealed := parent.sealed_version) is None:
             return {}
         return {key.id: wiring.sighting(sealed.version, zone.key.origin, key, now) for key in keys if key.is_ksk}
+
+
+def _is_catching_up(tx: sqlite3.Connection, zone: Zone, keys: Iterable[Key], now: int) -> bool:
+    """Whether its signatures come first and its keys later: nobody renewed them in time, or they are gone.
+
+    So it is when the clock jumped forward, the machine slept or the server was down for long. What secondaries have
+    may run out any time: they get the same keys with good signatures before any key moves.
+    """
+    if not any(map(signs, keys)):
+        return False
+    live = zone.live
+    if live is None:
+        last = history.last_published(tx, *zone.key)
+        return last is not None and last.sealed_at is not None
+    return live.is_overdue(now) or (live.is_catching_up and zone.sealed is not live)
 
 
 def _carried(zone: Zone, previous: Live | None, now: int) -> SignedVersion | None:
@@ -521,11 +545,12 @@ def mark_served(tx: sqlite3.Connection, key: ZoneKey, live: Live, now: int) -> i
     """Note that what the keys' states say is served everywhere, where their waiting times begin; when to look again.
 
     To be called when the version is sealed, not when it is published: secondaries have nothing of it before that. None
-    when nothing was new.
+    when nothing was new and nothing waited for it.
     """
     dnskeys, cds = ((live.signed.version.rrset(key.origin, rtype) or (0, []))[1] for rtype in (DNSKEY, CDS))
     providers = providerstore.mark_served(tx, key, dnskeys, cds, now)
-    if not providers and all(one.served(now) == one for one in live.keys):
+    is_old = not providers and all(one.served(now) == one for one in live.keys)
+    if is_old and not live.is_catching_up:
         return None
     marked = introduction.served(tx, live.keys, now)
     policy = live.policy or insecure(store.policy_of(tx, *key))

@@ -86,6 +86,7 @@ class LastVersions:
         for image in history.last_images(tx):
             images.setdefault(ZoneKey(image.origin, image.view), {})[image.kind] = image
         for key, zone in zones.items():
+            zone.keys = keys[key]
             zone.providers, zone.csync = providerstore.load(tx, key), providerstore.csync(tx, key)
             published, own = history.last_published(tx, *key), images.get(key, {})
             if published is None or "content" not in own:
@@ -158,7 +159,7 @@ class LastVersions:
 def _take_over(last: _Last, version: Version) -> None:
     """What serves stands for the source until that is read."""
     zone, published = last.zone, last.published
-    zone.identity, zone.keys = published.identity, last.keys
+    zone.identity = published.identity
     if published.provenance is not None:
         zone.file = published.provenance.file
     # The source did not say what we added; whatever keys sign it next, those are none of a stranger's.
@@ -176,6 +177,7 @@ def _live(last: _Last, signed: SignedVersion, latest_inception: int | None, plan
         published.published_at,
         published.provenance,
         is_stored=published.sealed_at is not None,
+        is_catching_up=plan is not None and published.sealed_at is None,  # as far as anybody knows
         is_sealable=plan is not None or not last.is_shared,
         latest_inception=latest_inception,
     )

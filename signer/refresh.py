@@ -11,3 +11,10 @@ def next_refresh(earliest_expiration: int | None, policy: Policy, now: int) -> i
     if earliest_expiration is None:
         return None
     return max(now, earliest_expiration - policy.refresh + policy.batch_interval)
+
+
+def is_overdue(earliest_expiration: int | None, policy: Policy, now: int) -> bool:
+    """Whether renewal is later than a timer makes it: the clock jumped forward, or nobody was there for long."""
+    if earliest_expiration is None:
+        return False
+    return now > earliest_expiration - policy.refresh + 2 * policy.batch_interval

@@ -30,12 +30,16 @@ Edit = tuple[bytes, int, int, Sequence[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """A zone that serves, with the keys and the policy it is signed by, and the keys of its other providers."""
+    """A zone with the keys and the policy it is signed by, and the keys of its other providers.
 
-    version: Version
+    Its name servers are known as far as it serves and says them.
+    """
+
+    origin: bytes
     keys: tuple[Key, ...]
     policy: Policy
     foreign: tuple[Key, ...] = ()
+    servers: tuple[bytes, ...] = ()
 
 
 def edits(version: Version, relatives: Iterable[Relative]) -> list[Edit]:
@@ -67,7 +71,7 @@ def is_below(name: bytes, origin: bytes) -> bool:
 
 
 def _delegation(version: Version, child: Relative) -> list[Edit]:
-    origin = child.version.origin.lower()
+    origin = child.origin
     servers = version.rrset(origin, NS)
     if servers is None or origin == version.origin.lower():
         return []
@@ -84,16 +88,15 @@ def _delegation(version: Version, child: Relative) -> list[Edit]:
 
 def _signals(version: Version, zone: Relative) -> list[Edit]:
     """RFC 9615 section 2: below each name server that is not in the zone itself, until the parent has a DS."""
-    origin = zone.version.origin.lower()
     is_anchored = any(key.is_omnipresent(RecordKind.DS) for key in zone.keys)
     given = (zone.keys, zone.policy, zone.foreign)
     sets = ((CDS, cds_rdatas(*given)), (CDNSKEY, cdnskey_rdatas(*given)))
     found: list[Edit] = []
-    for server in servers(zone.version) if zone.policy.bootstrap else ():
+    for server in zone.servers if zone.policy.bootstrap else ():
         # Section 3: in-domain name servers can't vouch for their own zone.
-        if not is_below(server, version.origin.lower()) or is_below(server, origin):
+        if not is_below(server, version.origin.lower()) or is_below(server, zone.origin):
             continue
-        owner = b"\x07_dsboot" + origin[:-1] + b"\x07_signal" + server
+        owner = b"\x07_dsboot" + zone.origin[:-1] + b"\x07_signal" + server
         if len(owner) <= _LONGEST_NAME:
             ttl = zone.policy.dnskey_ttl
             found += [(owner, rtype, ttl, [] if is_anchored else rdatas) for rtype, rdatas in sets]

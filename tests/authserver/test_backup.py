@@ -1,5 +1,7 @@
 """Backups: whole, encrypted, restored without going back; what a rollover does afterwards is what it would have done."""
 
+import random
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from keys.errors import BackupError, PassphraseError, PrivateKeyError
 from keys.policy import DEFAULT, KeySpec, Role
 from keys.rollover import ServedTTLs
 from keys.states import Key
+from tests.interop.lives import Seen, Undisturbed, has_the_same_future, killed, opened, places, undisturbed_life
 from zones import history
 
 NOW = 1_800_000_000
@@ -119,6 +122,29 @@ def test_in_the_middle_of_any_roll_the_future_is_the_same(tmp_path: Path) -> Non
                 assert [_course(key) for key in goes if key.dnskey in known] == [
                     _course(key) for key in went if key.dnskey in known
                 ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return undisturbed_life(tmp_path_factory.mktemp("life"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_backup_taken_at_any_point_of_a_roll_of_any_kind_has_the_same_future(
+    undisturbed: Undisturbed, tmp_path: Path, seed: int
+) -> None:
+    """A CSK, an algorithm, a KSK and a ZSK are rolled and a zone leaves, with the parent's DS; a kill is a point in it."""
+    first = next(number for number, moment in enumerate(undisturbed.moments) if moment.rolled)
+    writes = [(number, at) for number, at in places(undisturbed) if number >= first]
+    for number, at in random.Random(seed).sample(writes, 3):
+        here = tmp_path / f"{number}-{at}"
+        shutil.copytree(undisturbed.before[number], here / "old")
+        assert killed(undisturbed, number, at, here / "old")
+        with opened(here / "old") as old:
+            point = taken(old, undisturbed.moments[number].now)
+        with opened(here / "new", b"another passphrase") as new:
+            restored(new, point, undisturbed.moments[number].now)
+            has_the_same_future(undisturbed, number, new, Seen(here / "old" / "seen"))
 
 
 def _hurry(state: State) -> None:

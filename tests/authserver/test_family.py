@@ -14,6 +14,7 @@ from keys import introduction, store
 from keys.ds import ds_rdata
 from keys.policy import DEFAULT, INSECURE, KeySpec, Role
 from keys.states import RecordKind
+from signer.plan import effect_of
 from zones import history
 
 NOW = 1_800_000_000
@@ -31,17 +32,21 @@ class World:
     """A state, a stopped clock, and zones that know each other."""
 
     def __init__(self, state: State, **policies: object) -> None:
+        self.start(state, NOW, **policies)
+        for name, text in TEXTS.items():
+            self.read(name, text)
+
+    def start(self, state: State, now: int, **policies: object) -> None:
+        """A process begins, and has read nothing yet."""
         self.state = state
         self.clock = Clock()
-        self.clock.stop_at(NOW)
+        self.clock.stop_at(now)
         self.zones: dict[ZoneKey, Zone] = {}
         self.family = Family(lambda: self.zones)
         self.publisher = Publisher(state, self.clock, family=self.family)
         for name in (PARENT, CHILD):
             origin = name_from_text(name)
             self.zones[ZoneKey(origin)] = Zone(ZoneKey(origin), policies.get(name, DEFAULT), ZoneSlot(origin))
-        for name, text in TEXTS.items():
-            self.read(name, text)
 
     def __getitem__(self, name: str) -> Zone:
         return self.zones[ZoneKey(name_from_text(name))]
@@ -190,6 +195,77 @@ def test_bootstrapping_shows_the_cds_below_the_name_servers_until_there_is_a_ds(
     assert world[PARENT].slot.current.rrset(signal, CDS) == (3600, [ds_rdata(key)])
     world.go(2 * DAY)
     assert world[PARENT].slot.current.rrset(signal, CDS) is None
+
+
+def test_a_parent_keeps_the_ds_of_a_child_that_can_not_serve_again_yet(state):
+    """As after a restore on another machine: keys are there, and nothing that was served."""
+    before = World(state)
+    before.go(3 * DAY)
+    with state.transaction() as tx:
+        tx.execute("DELETE FROM image")
+    world = World.__new__(World)
+    world.start(state, before.clock.now())
+    world.publisher.run(world.publisher.restore(world.zones.values()))
+    world.read(PARENT, TEXTS[PARENT])
+    assert world[CHILD].live is None
+    assert world.ds() == before.ds() == [ds_rdata(world.keys(CHILD)[0])]
+    world.read(CHILD, TEXTS[CHILD])
+    assert world.ds() == before.ds()
+
+
+def in_the_midst_of_a_roll(state):
+    """The child's new key is published, and used as soon as it is time."""
+    world = World(state)
+    world.go(3 * DAY)
+    (old,) = world.keys(CHILD)
+    with state.transaction() as tx:
+        introduction.roll(tx, old, world.clock.now(), "by hand", world.clock.now())
+    world.at(world.clock.now())
+    assert world.words(CHILD) == ["OOOO", "RHRH"]
+    return world
+
+
+def run(world):
+    world.publisher.run([Work(zone) for zone in world.zones.values()])
+
+
+def test_after_a_jump_of_the_clock_signatures_come_first_and_keys_move_when_they_are_sealed(state):
+    world = in_the_midst_of_a_roll(state)
+    before = world[CHILD].live
+    now = world.clock.now() + 30 * DAY
+    world.clock.stop_at(now)
+    for _ in range(2):
+        run(world)
+        live = world[CHILD].live
+        assert live.serial == before.serial + 1
+        assert effect_of(live.keys, DEFAULT) == effect_of(before.keys, DEFAULT)
+        assert world.words(CHILD) == ["OOOO", "RHRH"]
+    while not live.signed.make(10**6):
+        pass
+    assert live.signed.earliest_expiration > now + DEFAULT.refresh
+    world.seal()
+    assert world.words(CHILD) == ["OUOU", "OROR"], "the new key is in every cache by now, and takes over"
+
+
+def test_a_server_that_was_down_while_signatures_ran_out_signs_first_and_moves_keys_later(state):
+    down = in_the_midst_of_a_roll(state)
+    now = down.clock.now() + 30 * DAY
+    world = World.__new__(World)
+    world.start(state, now)
+    world.publisher.run(world.publisher.restore(world.zones.values()))
+    assert world[CHILD].live.serial == down[CHILD].live.serial + 1
+    assert world.words(CHILD) == ["OOOO", "RHRH"]
+    run(world)
+    assert world.words(CHILD) == ["OOOO", "RHRH"]
+    world.seal()
+    assert world.words(CHILD) == ["OUOU", "OROR"]
+
+
+def test_a_sleep_that_no_signature_noticed_is_no_fault(state):
+    world = in_the_midst_of_a_roll(state)
+    world.clock.stop_at(world.clock.now() + DAY)
+    run(world)
+    assert world.words(CHILD) == ["OUOU", "OROR"]
 
 
 SPLIT = (KeySpec(Role.KSK, 13), KeySpec(Role.ZSK, 13))

@@ -87,6 +87,28 @@ def test_no_roll_of_any_kind_is_bogus_to_unbound_with_warm_or_cold_caches(run, w
     assert judges.secure > 1000
 
 
+def test_a_jump_of_the_clock_in_the_midst_of_rolls_is_not_bogus_to_unbound(run, world):
+    """Twice by more than signatures live: while the server runs, and while it is down."""
+    rolls = world(csk="csk", algorithm="csk")
+    judges = judges_of(run, rolls)
+    go(rolls, judges)
+    rolls.roll("csk")
+    rolls.adopt(algorithm="ed25519")
+    for is_running in (True, False):
+        if not is_running:
+            rolls.server.stop()
+        rolls.clock.put(rolls.clock.now + 40 * DAY)
+        if not is_running:
+            rolls.server.start()
+        rolls.settle()
+        judges.cache.forget()
+        assert judges.judge(rolls.secure) == [], story(rolls)
+        assert rolls.server.new_log.count("overdue or gone") >= len(rolls.zones)
+    go(rolls, judges)
+    assert rolls.words(rolls.origins["csk"])[-1] == "OOOO"
+    assert judges.secure
+
+
 @pytest.mark.skipif(not SOAK, reason="long: make soak")
 def test_random_rolls_in_the_midst_of_others_are_never_bogus_to_unbound(run, world):
     rolls = world(**{f"zone{number}": "csk" for number in range(4)})
