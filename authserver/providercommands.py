@@ -64,8 +64,10 @@ def _show_providers(providers: Sequence[Facts]) -> None:
 
 
 def _show_provider(one: Facts) -> None:
-    leaves = f"on its way out since {time_text(one['leaves_at'])}" if one["leaves_at"] else "a provider"
-    print(f"{one['provider']}: {leaves} of {one['zone']}; servers: {', '.join(one['servers']) or 'not known'}")
+    leaves = f"; on its way out, nobody is sent to it from {time_text(one['leaves_at'])} on" if one["leaves_at"] else ""
+    print(
+        f"{one['provider']}: a provider of {one['zone']}; servers: {', '.join(one['servers']) or 'not known'}{leaves}"
+    )
     for key in one["keys"]:
         states = " ".join(f"{kind}={now['state']}" for kind, now in key["states"].items())
         ds = "with a DS" if key["has_ds"] else "without a DS"
