@@ -146,17 +146,23 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
         raise ControlError(str(error)) from error
 
 
-def facts_command(command: str, show: Callable[[Any], None]) -> Callable[[Options], int]:
-    """A command that asks for facts and shows them."""
+def _given(options: Options) -> dict[str, Any]:
+    arguments = {name: getattr(options, name) for name in ARGUMENTS if hasattr(options, name)}
+    if "files" in arguments:
+        arguments["files"] = [str(Path(file).absolute()) for file in arguments["files"]]
+    return arguments
+
+
+def facts_command(
+    command: str, show: Callable[[Any], None], given: Callable[[Options], Mapping[str, Any]] = _given
+) -> Callable[[Options], int]:
+    """A command that asks for facts and shows them; `given` makes its arguments, and may raise ControlError."""
 
     def run(options: Options) -> int:
         from authserver.control import ControlError
 
-        arguments = {name: getattr(options, name) for name in ARGUMENTS if hasattr(options, name)}
-        if "files" in arguments:
-            arguments["files"] = [str(Path(file).absolute()) for file in arguments["files"]]
         try:
-            facts = ask(options, command, arguments)
+            facts = ask(options, command, given(options))
         except ControlError as error:
             return failed(str(error))
         if options.json:

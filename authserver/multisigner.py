@@ -201,9 +201,7 @@ def _add(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
     name = providers.named(str(arguments.get("provider") or ""))
     found, ttl = _dnskeys(zone, arguments)
     with state.transaction(now) as tx:
-        ours, others = keyfiles.in_force(tx, zone), {one.name: one for one in providerstore.load(tx, zone)}
-        if not ours:
-            raise ControlError(f"{zone}: no key; it was never served with dnssec")
+        ours, others = _ours(tx, zone), {one.name: one for one in providerstore.load(tx, zone)}
         theirs = [dnskey for dnskey in found if dnskey not in {key.dnskey for key in ours}]
         if not theirs:
             raise ProviderError(f"these DNSKEY records are all our own; those of {name} are needed")
@@ -232,7 +230,7 @@ def _confirm(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Fac
     """An operator says that all of a provider's servers publish our keys: those of a text, or all there are."""
     with state.transaction(now) as tx:
         provider = _of_name(zone, providerstore.load(tx, zone), arguments)
-        ours = [key for key in keyfiles.in_force(tx, zone) if key.is_published(RecordKind.DNSKEY)]
+        ours = [key for key in _ours(tx, zone) if key.is_published(RecordKind.DNSKEY)]
         if arguments.get("dnskey"):
             found, ttl = _dnskeys(zone, arguments)
             ours = [key for key in ours if key.dnskey in found]
@@ -282,7 +280,7 @@ def _refuse_last(tx: store.Transaction, zone: ZoneKey, provider: Provider, leavi
         raise ProviderError(
             f"it is the last key of {provider.name}; to have it leave: key provider remove without --tag"
         )
-    providers.check_algorithms(provider.name, [key.algorithm for key in rest], _in_force(keyfiles.in_force(tx, zone)))
+    providers.check_algorithms(provider.name, [key.algorithm for key in rest], _in_force(_ours(tx, zone)))
 
 
 def _csync(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
@@ -321,6 +319,18 @@ def _of_name(zone: ZoneKey, known: Iterable[Provider], arguments: Arguments) -> 
     if name not in found:
         raise ControlError(f"{zone}: no provider {name}; it has {', '.join(found) or 'none'}")
     return found[name]
+
+
+def _ours(tx: store.Transaction, zone: ZoneKey) -> list[Key]:
+    """The zone's own keys. Raises ControlError."""
+    if keyfiles.load(tx, zone):
+        raise ControlError(
+            f"{zone}: it is signed with key files, which never roll; import them to share it with others"
+        )
+    keys = store.load(tx, *zone)
+    if not keys:
+        raise ControlError(f"{zone}: no key; it was never served with dnssec")
+    return keys
 
 
 def _dnskeys(zone: ZoneKey, arguments: Arguments) -> tuple[list[bytes], int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from authserver.cli import GOOD, add_zone_argument, ask, duration, failed, finish, print_json, time_text
+from authserver.cli import add_zone_argument, duration, facts_command, finish, time_text
 from authserver.control import ControlError
 
 Options = argparse.Namespace
@@ -32,25 +32,16 @@ to leave, when neither the zone nor the parent names its servers any more:
 """
 
 
-def _run(command: str, show: Callable[[Any], None]) -> Callable[[Options], int]:
-    """A command that hands its options on, the DNSKEY records of a file as text, and shows what comes back."""
+ARGUMENTS: Final = ("zone", "view", "provider", "servers", "ds", "tag", "delegation_ttl", "withdraw")
+"""Options that are handed on as they are."""
 
-    def run(options: Options) -> int:
-        names = ("zone", "view", "provider", "servers", "ds", "tag", "delegation_ttl", "withdraw")
-        arguments = {name: getattr(options, name) for name in names if hasattr(options, name)}
-        try:
-            if getattr(options, "dnskey", None) is not None:
-                arguments |= {"dnskey": _text(options.dnskey), "dnskey_file": str(options.dnskey)}
-            facts = ask(options, command, arguments)
-        except ControlError as error:
-            return failed(str(error))
-        if options.json:
-            print_json(facts)
-        else:
-            show(facts)
-        return GOOD
 
-    return run
+def _given(options: Options) -> dict[str, Any]:
+    """The options to hand on, the DNSKEY records of a file as text. Raises ControlError."""
+    arguments = {name: getattr(options, name) for name in ARGUMENTS if hasattr(options, name)}
+    if getattr(options, "dnskey", None) is not None:
+        arguments |= {"dnskey": _text(options.dnskey), "dnskey_file": str(options.dnskey)}
+    return arguments
 
 
 def _text(path: Path) -> str:
@@ -73,8 +64,10 @@ def _show_providers(providers: Sequence[Facts]) -> None:
 
 
 def _show_provider(one: Facts) -> None:
-    leaves = f"on its way out since {time_text(one['leaves_at'])}" if one["leaves_at"] else "a provider"
-    print(f"{one['provider']}: {leaves} of {one['zone']}; servers: {', '.join(one['servers']) or 'not known'}")
+    leaves = f"; on its way out, nobody is sent to it from {time_text(one['leaves_at'])} on" if one["leaves_at"] else ""
+    print(
+        f"{one['provider']}: a provider of {one['zone']}; servers: {', '.join(one['servers']) or 'not known'}{leaves}"
+    )
     for key in one["keys"]:
         states = " ".join(f"{kind}={now['state']}" for kind, now in key["states"].items())
         ds = "with a DS" if key["has_ds"] else "without a DS"
@@ -152,9 +145,9 @@ def add(inner: Any) -> None:
         metavar="DURATION",
         help="the TTL of the parent's NS records for the zone (2d)",
     )
-    finish(listing, _run("key.provider.list", _show_providers))
+    finish(listing, facts_command("key.provider.list", _show_providers, _given))
     for parser in (show, taken, confirm, remove):
-        finish(parser, _run(f"key.provider.{parser.prog.split()[-1]}", _show_provider))
+        finish(parser, facts_command(f"key.provider.{parser.prog.split()[-1]}", _show_provider, _given))
     sync = inner.add_parser(
         "csync",
         help="ask the parent by CSYNC to take over the zone's NS records and glue",
@@ -162,4 +155,4 @@ def add(inner: Any) -> None:
     )
     add_zone_argument(sync)
     sync.add_argument("--withdraw", action="store_true", help="publish it no more")
-    finish(sync, _run("key.csync", _show_csync))
+    finish(sync, facts_command("key.csync", _show_csync, _given))

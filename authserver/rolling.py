@@ -14,13 +14,13 @@ from authserver.state import State
 from authserver.timeline import timeline
 from engine import EngineError, name_from_text, name_to_text, rdata_to_text
 from keys import introduction, joining, providerstore, store
-from keys.ds import ds_rdatas, with_ds
+from keys.ds import ds_rdatas, leaves, with_ds
 from keys.errors import KeysError
 from keys.forecast import PARENT_DELAY, Event, forecast
 from keys.policy import Policy, duration_text
 from keys.providers import Provider, foreign_keys
 from keys.rollover import Blocked, Creation, Move, NewGoal, ServedTTLs, Wait, next_step
-from keys.states import IN_ZONE, ON_ITS_WAY, Key, RecordKind, Sighting
+from keys.states import IN_ZONE, ON_ITS_WAY, Goal, Key, RecordKind, Sighting
 from signer.ttls import served_ttls
 
 Facts = dict[str, Any]
@@ -146,6 +146,9 @@ def to_do_at_parent(zone: ZoneKey, known: Stand) -> list[str]:
         return []
     name = name_to_text(zone.origin)
     wanted = ds_rdatas(with_ds(keys, known.foreign), policy.digests)
+    is_to_lose_all = any(map(leaves, keys)) and all(key.goal is Goal.ABSENT for key in keys)
+    if not wanted and not is_to_lose_all:
+        return []  # nothing is to be asked yet, and a DS that is there has to stay
     records = [f"{name} {policy.parent_ds_ttl} IN DS {rdata_to_text(DS, rdata)}" for rdata in wanted]
     have = "the parent is to have exactly these DS records:" if records else "the parent is to have no DS record"
     confirm = f"it is looked for where `parent` says how; or tell it: zonewright key confirm {name}"

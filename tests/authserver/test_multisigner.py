@@ -137,6 +137,12 @@ def test_cds_name_nobody_elses_key_while_they_may_not_name_ours(world):
     assert world.is_good()
 
 
+def test_nobody_is_told_that_the_parent_is_to_have_no_ds_while_ours_is_not_due(world):
+    world.add()
+    assert [line for line in world.do("key.why")["to_do"] if "DS record" in line] == []
+    assert world.do("key.provider.show")["steps"][2]["to_do"] == []
+
+
 def test_a_ds_of_theirs_that_the_parent_has_already_stays_when_we_join_them(world):
     theirs = world.ds_of(world.ksk)
     record = f"sub DS {key_tag(world.ksk)} 13 2 {theirs[4:].hex()}\n"
@@ -329,6 +335,15 @@ def test_what_is_not_there_is_said(world):
         world.do("key.provider.remove", tag=key_tag(world.ksk))
     with pytest.raises(ControlError, match="no CSYNC was published"):
         world.do("key.csync", withdraw=True)
+
+
+def test_a_zone_that_is_signed_with_key_files_is_shared_with_nobody(world):
+    with world.state.transaction() as tx:
+        row = (ORIGIN, "", world.zsk, "Kexample.private", 1)
+        tx.execute("INSERT INTO key_files (origin, view, dnskey, file, since) VALUES (?, ?, ?, ?, ?)", row)
+    given = {"zone": CHILD, "provider": "other", "dnskey": text_of(world.ksk)}
+    with pytest.raises(ControlError, match="it is signed with key files, which never roll; import them"):
+        multisigner.carry_out("key.provider.add", world.state, given, world.clock.now())
 
 
 def test_csync_stands_until_it_is_withdrawn_and_names_what_the_zone_has(world):

@@ -19,7 +19,7 @@ import pytest
 
 from authserver.control import call
 from tests.interop.conftest import ds_of
-from tools.servers import Knot, Server, Unbound, Zone, Zonewright, wait_until
+from tools.servers import Knot, Server, Unbound, Zone, Zonewright, wait_until, zonewright
 
 PARENT = "parent.test."
 CHILD = "child.parent.test."
@@ -202,8 +202,19 @@ def test_unbound_validates_answers_of_either_with_keys_of_either_through_join_ro
     shared.key("provider", "add", CHILD, "knot", "--server", f"127.0.0.1:{theirs.port}", "--dnskey", file)
     assert shared.steps()[1] is False
     shared.hand_over()
+    words = ("key", "provider", "confirm", CHILD, "knot", "--dnskey", "-", "--state", ours.state)
+    answer = "\n".join(f"{CHILD} 1 IN DNSKEY {text}" for text in theirs.texts(CHILD, "DNSKEY"))
+    done = zonewright(*words, input=answer)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("published there since") == 2
+    assert ours.control("key", "provider", "list", CHILD).stdout.split("\t")[:3] == [CHILD, "knot", "stays"]
     wait_until(lambda: shared.steps()[:3] == [True, True, True], 30, f"all steps are done: {shared.steps()}")
     assert len(ours.texts(CHILD, "DS")) == 2
+    wait_until(
+        lambda: {one["by"] for one in shared.facts("key.provider.show")["has_ours"]} == {"servers"},
+        10,
+        "it is seen, too",
+    )
     shown = ours.control("key", "provider", "show", CHILD, "knot").stdout
     assert "3. [x] the parent has the DS of the keys of knot and of ours" in shown
     assert f"zonewright key csync {CHILD}; when it has: zonewright key csync {CHILD} --withdraw" in shown
