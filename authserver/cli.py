@@ -275,12 +275,18 @@ def _show_zone(zone: Mapping[str, Any]) -> None:
 def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         states = " ".join(f"{kind}={now['state']}" for kind, now in key["states"].items())
-        print(f"{_name(key)}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}")
+        print(f"{_name(key)}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}{_shared(key)}")
+
+
+def _shared(key: Mapping[str, Any]) -> str:
+    if key["shared_by"] is None:
+        return ""
+    return f", shared by policy {key['shared_by']}, in {key['sharing_zones']} zones"
 
 
 def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
-        print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}")
+        print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}{_shared(key)}")
         print(f"; made {time_text(key['created_at'])}, at work since {time_text(key['active_at'])}")
         for kind, now in key["states"].items():
             print(f"; {kind}: {now['state']} since {time_text(now['since'])}")

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from authserver import rolling, stores
@@ -183,11 +184,13 @@ class LiveFacts:
             server = self._server
             done = await asyncio.to_thread(rolling.carry_out, name, server.state, arguments, server.clock.now())
             key = rolling.named(arguments)
-            zone = server.pipeline.zones.get(key)
-            if name in rolling.DEEDS and zone is not None:
-                server.pipeline.submit([Work(zone)])
-                server.parents.look_soon(key)
-            elif name == "key.why" and zone is not None:
+            if name in rolling.DEEDS:
+                # A key that zones share is rolled in all of them.
+                for one in dict.fromkeys([key, *(_named(fact["zone"], fact["view"]) for fact in done)]):
+                    if (zone := server.pipeline.zones.get(one)) is not None:
+                        server.pipeline.submit([Work(zone)])
+                        server.parents.look_soon(one)
+            elif name == "key.why" and key in server.pipeline.zones:
                 done["parent"] = parent_facts(server.parents.status(key))
             return done
 
@@ -283,8 +286,8 @@ def _metric_facts(zone: Zone) -> ZoneFacts:
     )
 
 
-def key_facts(key: Key) -> Facts:
-    """One key."""
+def key_facts(key: Key, sharers: Mapping[bytes, int] = MappingProxyType({})) -> Facts:
+    """One key; `sharers` says how many zones have it."""
     return {
         "zone": name_to_text(key.origin),
         "view": key.view,
@@ -300,6 +303,8 @@ def key_facts(key: Key) -> Facts:
         "retire_at": key.retire_at,
         "predecessor": key.predecessor,
         "successor": key.successor,
+        "shared_by": key.sharing.policy if key.sharing is not None else None,
+        "sharing_zones": sharers.get(key.dnskey, 1),
         "seen_at_parent": key.sighting.is_present if key.sighting is not None else None,
         "dnskey": f"{name_to_text(key.origin)} {DEFAULT.dnskey_ttl} IN DNSKEY {rdata_to_text(DNSKEY, key.dnskey)}",
     }
@@ -421,7 +426,8 @@ def _keys(state: State, arguments: Arguments) -> list[Facts]:
             found: Sequence[Key] = keyfiles.in_force(tx, _named(arguments["zone"], arguments.get("view")))
         else:
             found = keyfiles.all_in_force(tx)
-    return [key_facts(key) for key in found]
+        sharers = store.sharers(tx)
+    return [key_facts(key, sharers) for key in found]
 
 
 def _ds(state: State, arguments: Arguments, now: int) -> list[Facts]:

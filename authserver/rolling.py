@@ -170,7 +170,10 @@ def _timeline(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Fa
 
 
 def _roll(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[Facts]:
-    """Let the work of a key end now, or at a moment; without a tag, that of every key that has no successor."""
+    """Let the work of a key end now, or at a moment; without a tag, that of every key that has no successor.
+
+    A key that zones share is one secret: where it is to be replaced, it is in all of them.
+    """
     at = int(arguments.get("at") or now)
     with state.transaction(now) as tx:
         keys = store.load(tx, *zone)
@@ -181,7 +184,9 @@ def _roll(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[F
             chosen = [key for key in chosen if key.role == arguments["role"]]
         if not chosen:
             raise ControlError(f"{zone}: no such key to roll; `zonewright key list {zone}` shows those there are")
-        rolled = [introduction.roll(tx, key, at, "by an operator", now) for key in chosen]
+        same = [one for key in chosen for one in (store.load_same(tx, key) if key.sharing is not None else [key])]
+        meant = [one for one in same if one.successor is None and one.goal == "present"]
+        rolled = [introduction.roll(tx, key, at, "by an operator", now) for key in meant]
     return [_key_facts(key) for key in rolled]
 
 
@@ -222,6 +227,7 @@ def _of_tag(zone: ZoneKey, keys: Sequence[Key], tag: object) -> Key:
 def _key_facts(key: Key) -> Facts:
     return {
         "zone": name_to_text(key.origin),
+        "view": key.view,
         "tag": key.tag,
         "role": key.role,
         "goal": str(key.goal),

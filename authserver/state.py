@@ -49,6 +49,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     store.ROLLOVER_SCHEMA,
     keyfiles.SCHEMA,
     store.TRASH_SCHEMA,
+    store.SHARING_SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

@@ -11,8 +11,8 @@ from engine import key_tag, name_to_text
 from keys import adoption, private, rollover, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
-from keys.rollover import Change, Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, settle
-from keys.states import Goal, Key, Provenance, Sighting, hidden_states, key_id
+from keys.rollover import Change, Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, fits, settle
+from keys.states import Goal, Key, Provenance, Sharing, Sighting, hidden_states, key_id
 
 Zone = tuple[bytes, str]
 """Origin and view."""
@@ -49,7 +49,7 @@ def advance(
         if isinstance(end, Wait):
             return Progress(keys, done, end)
         done.append(end)
-        keys = _created(tx, vault, zone, keys, end, now)
+        keys = _created(tx, vault, zone, keys, policy, end, now)
     raise KeysError(f"{name_to_text(zone[0])}: its policy wants ever more keys")
 
 
@@ -100,11 +100,23 @@ def _save(tx: store.Transaction, step: Change, now: int) -> None:
 
 
 def _created(
-    tx: store.Transaction, vault: private.Vault, zone: Zone, keys: Sequence[Key], creation: Creation, now: int
+    tx: store.Transaction,
+    vault: private.Vault,
+    zone: Zone,
+    keys: Sequence[Key],
+    policy: Policy,
+    creation: Creation,
+    now: int,
 ) -> list[Key]:
     """All keys, with the new one; the one it replaces is to go, and both know each other."""
     taken = frozenset(tag for key in keys for tag in private.tags_of(key.dnskey))
-    new, part = new_key(vault, zone, creation, now, taken)
+    shared = _of_others(tx, zone, policy, creation, taken) if creation.spec.shared else None
+    if shared is not None:
+        part = vault.open(shared.id, store.pkcs8(tx, shared.id))
+        new = replace(_fresh(zone, shared.dnskey, creation, now), sharing=shared.sharing)
+    else:
+        new, part = new_key(vault, zone, creation, now, taken)
+        new = replace(new, sharing=Sharing(policy.name, now) if creation.spec.shared else None)
     old = creation.predecessor
     if old is not None:
         new = replace(new, predecessor=old.id)
@@ -151,9 +163,7 @@ def new_key(
     vault: private.Vault, zone: Zone, creation: Creation, now: int, taken: frozenset[int] = frozenset()
 ) -> tuple[Key, bytes]:
     """A key that nobody has seen, and its private part; its tags are none of `taken`."""
-    origin, view = zone[0].lower(), zone[1]
-    role = creation.spec.role
-    flags = private.CSK_FLAGS if role.is_ksk else private.ZSK_FLAGS
+    flags = private.CSK_FLAGS if creation.spec.role.is_ksk else private.ZSK_FLAGS
     for _ in range(_ATTEMPTS):
         part, dnskey = private.make(vault, creation.spec, flags)
         if not private.tags_of(dnskey) & taken:
@@ -161,6 +171,27 @@ def new_key(
         private.discard(vault, part)
     else:
         raise KeysError(f"no unused key tag in {_ATTEMPTS} attempts")
+    return _fresh(zone, dnskey, creation, now), part
+
+
+def _of_others(
+    tx: store.Transaction, zone: Zone, policy: Policy, creation: Creation, taken: frozenset[int]
+) -> Key | None:
+    """The newest key that other zones of the policy have in common, newer than the one to be replaced.
+
+    None where this zone is the first that needs one, or where its tags are taken here.
+    """
+    old = creation.predecessor
+    since = old.sharing.since if old is not None and old.sharing is not None else -1
+    key = store.newest_shared(tx, zone[1], policy.name, creation.spec, since)
+    is_usable = key is not None and fits(key, creation.spec) and not private.tags_of(key.dnskey) & taken
+    return key if is_usable else None
+
+
+def _fresh(zone: Zone, dnskey: bytes, creation: Creation, now: int) -> Key:
+    """A key as it begins in a zone, where nobody has seen it."""
+    origin, view = zone[0].lower(), zone[1]
+    role = creation.spec.role
     return Key(
         id=key_id(origin, view, dnskey),
         origin=origin,
@@ -175,4 +206,4 @@ def new_key(
         created_at=now,
         generation=creation.generation,
         store=creation.spec.store,
-    ), part
+    )

@@ -86,7 +86,7 @@ class KeySpec:
     """One key that a zone is to have at any time; `lifetime` None means that it is never replaced by itself.
 
     `bits` is the length of an RSA modulus, None for algorithms of one size. `store` names where it is made and
-    signs, empty for the state database.
+    signs, empty for the state database. `shared`: zones of this policy in one view have the same key.
     """
 
     role: Role = Role.CSK
@@ -94,6 +94,7 @@ class KeySpec:
     lifetime: int | None = None
     bits: int | None = None
     store: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

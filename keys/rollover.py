@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "Wait",
     "abort",
+    "fits",
     "next_step",
     "not_before",
     "settle",
@@ -239,9 +240,9 @@ def _next_goal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) 
     wanted: set[str] = set()
     waits = []
     for spec in policy.keys:
-        lines = [key for key in keys if key.goal is Goal.PRESENT and _fits(key, spec)]
+        lines = [key for key in keys if key.goal is Goal.PRESENT and fits(key, spec)]
         if not lines:
-            left = [key for key in keys if _fits(key, spec) and key.successor is None and not is_hidden(key)]
+            left = [key for key in keys if fits(key, spec) and key.successor is None and not is_hidden(key)]
             if left:
                 return NewGoal(left[-1], Goal.PRESENT, "the policy wants it again")
             return _creation(keys, spec, _replaced(keys, spec), "the policy wants one")
@@ -286,7 +287,8 @@ def _has_role(key: Key, spec: KeySpec) -> bool:
     return roles and key.algorithm == spec.algorithm
 
 
-def _fits(key: Key, spec: KeySpec) -> bool:
+def fits(key: Key, spec: KeySpec) -> bool:
+    """Whether the key is one that `spec` wants."""
     is_long_enough = spec.bits is None or key.bits == spec.bits
     return _has_role(key, spec) and key.store == spec.store and is_long_enough
 
