@@ -119,7 +119,7 @@ def ask(options: Options, command: str, arguments: Mapping[str, Any] | None = No
 
 
 def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any:
-    from authserver import rolling, stores
+    from authserver import ceremonies, rolling, stores
     from authserver.control import ControlError
     from authserver.errors import StateError
     from authserver.facts import StoredFacts, import_offline
@@ -137,6 +137,9 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
         if command in stores.DEEDS:
             with State.open(directory, passphrase_of(None)) as state:
                 return stores.carry_out(command, state, arguments, now)
+        if command in ceremonies.DEEDS:
+            with State.open(directory, passphrase_of(None)) as state:
+                return ceremonies.carry_out(command, state, arguments, now)
         with State.open_readonly(directory) as state:
             return StoredFacts(state, now).answer(command, arguments)
     except (StateError, KeysError, OSError) as error:
@@ -308,6 +311,8 @@ def _show_why(why: Mapping[str, Any]) -> None:
         print("\tits DS:", "; ".join(parent["ds"]) or "none")
         for trouble in parent["trouble"]:
             print(f"\t{trouble}")
+    for one in why["signed_ahead"]:
+        print(f"signed ahead: from {time_text(one['since'])}, until {time_text(one['expiration'])}")
     print(*why["to_do"], sep="\n", end="\n" if why["to_do"] else "")
 
 
@@ -511,10 +516,10 @@ def _add_rolling(inner: Any) -> None:
     """What tells of rollovers, and takes a hand in them."""
     why = inner.add_parser("why", help="what a zone's keys wait for, and what you can do")
     plan = inner.add_parser("plan", help="everything that will happen to a zone's keys, with its reason")
-    plan.add_argument("--until", type=_duration, dest="seconds", metavar="DURATION", help="how far: 90d, 2y (1y)")
-    plan.add_argument("--parent-delay", type=_duration, metavar="DURATION", help="how long the parent takes (1h)")
+    plan.add_argument("--until", type=duration, dest="seconds", metavar="DURATION", help="how far: 90d, 2y (1y)")
+    plan.add_argument("--parent-delay", type=duration, metavar="DURATION", help="how long the parent takes (1h)")
     picture = inner.add_parser("timeline", help="a picture (SVG) of what a zone's keys were, are and will be")
-    picture.add_argument("--until", type=_duration, dest="seconds", metavar="DURATION", help="how far ahead (1y)")
+    picture.add_argument("--until", type=duration, dest="seconds", metavar="DURATION", help="how far ahead (1y)")
     roll = inner.add_parser("roll", help="replace keys now: all of a zone, or those of --role or --tag")
     roll.add_argument("--role", choices=("csk", "ksk", "zsk"))
     abort = inner.add_parser("abort", help="take back a roll: the key of --tag gives way to the one it was to replace")
@@ -537,7 +542,7 @@ def _add_rolling(inner: Any) -> None:
 _LENGTHS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
-def _duration(text: str) -> int:
+def duration(text: str) -> int:
     """`90d`, `2y`, `1h30m` in seconds."""
     spans = re.findall(r"(\d{1,6})([smhdwy])", text)
     if not spans or "".join(number + unit for number, unit in spans) != text:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from authserver import rolling, stores
+from authserver import ceremonies, rolling, stores
 from authserver.control import Command, ControlError
 from authserver.listeners import shown
 from authserver.parent import ParentStatus
@@ -69,6 +69,7 @@ class LiveFacts:
             "status": self.status,
             **{name: self._rolling(name) for name in (*rolling.LOOKS, *rolling.DEEDS)},
             **{name: self._store_deed(name) for name in stores.DEEDS},
+            **{name: self._ceremony(name) for name in ceremonies.DEEDS},
         }
 
     async def status(self, _: Arguments) -> Facts:
@@ -204,6 +205,17 @@ class LiveFacts:
                 keys = [_named(one["zone"], one["view"]) for one in done["restored"]]
                 zones = [server.pipeline.zones[key] for key in keys if key in server.pipeline.zones]
                 server.pipeline.submit(Work(zone, resign=True) for zone in zones)
+            return done
+
+        return run
+
+    def _ceremony(self, name: str) -> Command:
+        async def run(arguments: Arguments) -> Any:
+            server = self._server
+            done = await asyncio.to_thread(ceremonies.carry_out, name, server.state, arguments, server.clock.now())
+            if name == "key.import-skr" and (zone := server.pipeline.zones.get(rolling.named(arguments))) is not None:
+                server.pipeline.submit([Work(zone)])
+                server.look_again(zone)
             return done
 
         return run

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from engine import SignedVersion, SigningPlan, Version, ZoneSlot, name_to_text
+from keys.ksr import Section
 from keys.policy import Policy
 from keys.states import Key
 from zones.check import Finding, held
@@ -45,6 +46,8 @@ class Live:
     """No signature of it, made or carried over, is valid only from later on; None without signatures of ours."""
     has_slow_keys: bool = False
     """Whether keys sign it that the engine can't sign with: it is never served without their signatures."""
+    section: Section | None = None
+    """What an offline KSK signed ahead and it is signed by; None also for one that was restored."""
 
     @property
     def serial(self) -> int:
@@ -78,6 +81,8 @@ class Zone:
     next_step_at: int | None = None
     """When they are looked at next."""
     draft: Draft | None = None
+    offline_until: int | None = None
+    """When the last signature ends that its offline KSK made ahead; None where no KSK is offline."""
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"

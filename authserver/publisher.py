@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from authserver import offlineksk
 from authserver.errors import StateError
 from authserver.family import Family
 from authserver.inforce import choice_of_keys, expected_of, insecure, policy_in_force
@@ -26,8 +27,9 @@ from authserver.restoring import LastVersions
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, Version
-from keys import custody, introduction, keyfiles, store, trash
+from keys import custody, introduction, keyfiles, offline, store, trash
 from keys.errors import KeysError, KeySetError, StoreError
+from keys.ksr import Section
 from keys.policy import DEFAULT, Policy
 from keys.rollover import Wait, next_step
 from keys.states import Key, Sighting
@@ -52,7 +54,16 @@ STILL_SIGNED: Final = "still-signed"
 NOT_RAISED: Final = "serial-not-raised"
 OTHER_KEYS: Final = "other-keys-sign"
 SIGNER_AWAY: Final = "signer-away"
-OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, SIGNER_AWAY, NOT_SEALED, *AT_LIVE)
+OF_THE_MOMENT: Final = (
+    CLOCK_BEHIND,
+    STILL_SIGNED,
+    NOT_RAISED,
+    OTHER_KEYS,
+    SIGNER_AWAY,
+    NOT_SEALED,
+    *offlineksk.RULES,
+    *AT_LIVE,
+)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
@@ -77,6 +88,9 @@ class _Keys:
     next_step_at: int | None
     is_moved: bool
     """Whether the zone changes with them."""
+    section: Section | None = None
+    """What an offline KSK signed ahead and is to be served now."""
+    notices: tuple[Finding, ...] = ()
 
 
 @dataclass(slots=True)
@@ -293,7 +307,7 @@ class Publisher:
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
         resign = work.resign or own.is_moved or choice.is_change or is_ahead
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
-        findings = (*findings, *_notices(zone, policy, choice))
+        findings = (*findings, *_notices(zone, policy, choice), *own.notices)
         kin = self.family.kin_of(zone.key) if policy is not None else []
         if work.content is None and not resign and self._says_all(zone, policy, kin):
             is_sealable = zone.live is None or zone.live.is_sealable
@@ -309,7 +323,7 @@ class Publisher:
             policy=policy.serial if policy is not None else "auto",
             now=zone.draft.begun_at if zone.draft is not None else now,
         )
-        prepared = self._prepare(base, keys, policy, serials.when_changed, now)
+        prepared = self._prepare(base, own, serials.when_changed, now)
         if work.content is not None or prepared.is_held:
             findings = (*findings, *from_engine(prepared.findings))
         else:
@@ -326,10 +340,12 @@ class Publisher:
             if serials.when_same == last.serial and zone.live is not None and zone.live.serial == last.serial:
                 return self._unchanged(tx, work, last, findings, wait_until, now)
             if serials.when_same != serials.when_changed:
-                prepared = self._prepare(base, keys, policy, serials.when_same, now)
+                prepared = self._prepare(base, own, serials.when_same, now)
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         signed = SignedVersion(prepared.version, prepared.plan, _carried(zone, previous, now))
+        if own.section is not None:
+            offlineksk.give(signed, own.section, keys)
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
         if signed.slow_missing:
             again, inception = Work(zone, work.content, resign=resign), newest_inception(prepared.plan, None) or now
@@ -351,6 +367,7 @@ class Publisher:
             is_sealable=is_sealable,
             latest_inception=newest_inception(prepared.plan, previous),
             has_slow_keys=bool(slow_keys),
+            section=own.section,
             is_stored=bool(slow_keys) and signed.slots_made == signed.slots,
         )
         if choice.is_change or choice.keys:
@@ -407,12 +424,10 @@ class Publisher:
             zone.source, zone.identity, zone.file = content.version, identity, content.file
         return Outcome(zone, findings=findings, next_step_at=wait_until)
 
-    def _prepare(
-        self, base: Version, keys: Sequence[Key], policy: Policy | None, serial: int, now: int
-    ) -> signing.PreparedZone:
-        if policy is None:
+    def _prepare(self, base: Version, own: _Keys, serial: int, now: int) -> signing.PreparedZone:
+        if own.policy is None:
             return signing.prepare_unsigned(base, serial)
-        return signing.prepare(base, keys, self.handles, policy, serial, now)
+        return signing.prepare(base, own.keys, self.handles, own.policy, serial, now, own.section)
 
     # ---------------------------------------------------------------- keys
 
@@ -430,17 +445,23 @@ class Publisher:
             return _Keys(None, [], None, False)
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
-        progress = introduction.advance(tx, self.state.vault, zone.key, stored, policy, ttls, now)
         if not policy.is_insecure:
             store.record_policy(tx, *zone.key, policy)
-        zone.keys, zone.next_step_at = tuple(progress.keys), progress.wait.until
-        missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
+        course = offlineksk.follow(tx, self.state.vault, zone, stored, policy, ttls, now)
+        section = course.section if isinstance(course, offline.Course) else None
+        zone.keys, zone.next_step_at = tuple(course.keys), course.wait.until
+        missing = [key for key in course.keys if key.id not in self.handles and signs(key)]
         if missing:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
-        in_force = policy if any(map(signs, progress.keys)) else None
+        if section is not None:
+            # Whatever private part was here before: what the response has is what counts.
+            self.handles.update({key.id: custody.public_handle(key) for key in course.keys if key.is_ksk})
+        in_force = policy if any(map(signs, course.keys)) else None
         # What moved before may still wait for its version, as one that was held would leave it.
-        is_moved = zone.live is not None and effect_of(zone.live.keys, policy) != effect_of(progress.keys, policy)
-        return _Keys(in_force, progress.keys, progress.wait.until, is_moved)
+        is_moved = zone.live is not None and effect_of(zone.live.keys, policy) != effect_of(course.keys, policy)
+        is_moved = is_moved or (section is not None and offlineksk.is_news(zone, section))
+        notices = offlineksk.notices(zone, course, policy, now)
+        return _Keys(in_force, list(course.keys), course.wait.until, is_moved, section, notices)
 
     def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
         """The keys, with what a parent of ours has of them: what it sealed is what all its servers are told."""

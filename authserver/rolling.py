@@ -13,10 +13,11 @@ from authserver.publication import ZoneKey
 from authserver.state import State
 from authserver.timeline import timeline
 from engine import EngineError, name_from_text, name_to_text, rdata_to_text
-from keys import introduction, store
+from keys import introduction, offline, store
 from keys.ds import ds_rdatas
 from keys.errors import KeysError
 from keys.forecast import PARENT_DELAY, Event, forecast
+from keys.ksr import Section, shown
 from keys.policy import Policy, duration_text
 from keys.rollover import Blocked, Creation, Move, NewGoal, ServedTTLs, Wait, next_step
 from keys.states import IN_ZONE, ON_ITS_WAY, Key, RecordKind, Sighting
@@ -76,6 +77,7 @@ def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
     keys, policy, ttls = _load(state, zone, now)
     step = next_step(keys, policy, ttls, now)
     waits = step.blocked if isinstance(step, Wait) else ()
+    ahead = _signed_ahead(state, zone) if policy.offline_ksk else []
     return {
         "zone": name_to_text(zone.origin),
         "view": zone.view,
@@ -83,8 +85,26 @@ def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
         "next_look_at": step.until if isinstance(step, Wait) else now,
         "due": None if isinstance(step, Wait) else _said(step),
         "waits": [_blocked_facts(one) for one in waits],
-        "to_do": _to_do(zone, keys, policy),
+        "signed_ahead": [{"since": one.since, "expiration": one.expiration} for one in ahead],
+        "to_do": [*_to_do(zone, keys, policy), *_to_ask(zone, policy, ahead, now)],
     }
+
+
+def _signed_ahead(state: State, zone: ZoneKey) -> list[Section]:
+    with state.reader() as tx:
+        return offline.responses(tx, zone)
+
+
+def _to_ask(zone: ZoneKey, policy: Policy, ahead: Sequence[Section], now: int) -> list[str]:
+    """What an offline KSK is to be asked for, when what it signed ends soon."""
+    ends_at = max((one.expiration for one in ahead), default=now)
+    if not policy.offline_ksk or ends_at - policy.validity > now:
+        return []
+    name = name_to_text(zone.origin)
+    return [
+        f"what the offline KSK signed ends at {shown(ends_at)}; then the zone is bogus:",
+        f"zonewright key ksr {name} --until 90d, and zonewright key import-skr {name} FILE",
+    ]
 
 
 def _blocked_facts(one: Blocked) -> Facts:

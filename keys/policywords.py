@@ -206,6 +206,7 @@ SCALARS: Final[Mapping[str, Read]] = MappingProxyType(
         "algorithm-roll": choice("strict", "liberal"),
         "serial": choice("auto", "increment", "unixtime", "date"),
         "zonemd": _boolean,
+        "offline-ksk": _boolean,
     }
 )
 """The words of a policy with one value, and how it is read."""

@@ -229,6 +229,8 @@ def _later(due: Due, now: int) -> int | None:
 
 def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, now: int) -> bool:
     """Whether a record on its way in can be withdrawn at once, before it counts as being in every cache."""
+    if _is_dictated(kind, policy):
+        return False
     return key.goal is Goal.ABSENT and not _forbidden(key, kind, RecordState.SQUASHED, keys, policy, now)
 
 
@@ -237,6 +239,8 @@ def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy,
 
 def _next_goal(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: int) -> Step | list[Blocked]:
     """What keys the policy wants: one for each of its roles and algorithms, replaced in time, and no other."""
+    if policy.is_dictated:
+        return []
     wanted: set[str] = set()
     waits = []
     for spec in policy.keys:
@@ -301,6 +305,8 @@ def _next_decision(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: i
     waits = []
     for key in keys:
         for kind, standing in key.states.items():
+            if _is_dictated(kind, policy):
+                continue
             wanted = _wanted(key, kind, standing.state, keys)
             if isinstance(wanted, Due):
                 waits.append(Blocked(key, kind, RecordState.RUMOURED, wanted.reason))
@@ -311,6 +317,11 @@ def _next_decision(keys: Sequence[Key], policy: Policy, ttls: ServedTTLs, now: i
                     return Move(key, kind, wanted, now, f"{kind} is {verb}, its key is to be {key.goal}")
                 waits.append(Blocked(key, kind, wanted, "it would break a chain", rules=tuple(sorted(forbidden))))
     return waits
+
+
+def _is_dictated(kind: RecordKind, policy: Policy) -> bool:
+    """Whether a record comes and goes by signed key responses; what caches have of it is a fact all the same."""
+    return policy.is_dictated and kind in (RecordKind.DNSKEY, RecordKind.KRRSIG)
 
 
 def _wanted(key: Key, kind: RecordKind, state: RecordState, keys: Sequence[Key]) -> RecordState | Due | None:

@@ -55,6 +55,8 @@ class Provenance(StrEnum):
     IMPORTED = "imported"
     FILE = "file"
     """It stays in the operator's files."""
+    OFFLINE = "offline"
+    """Only its public part is here."""
 
 
 class Standing(NamedTuple):

@@ -101,6 +101,28 @@ SHARING_SCHEMA: Final[tuple[str, ...]] = (
 )
 """Key pairs that several zones have: each has a row, states and a sealed private part of its own."""
 
+OFFLINE_SCHEMA: Final[tuple[str, ...]] = (
+    """CREATE TABLE key_planned (
+        key_id TEXT PRIMARY KEY,
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        dnskey BLOB NOT NULL,
+        publish_at INTEGER NOT NULL,
+        active_at INTEGER NOT NULL,
+        retire_at INTEGER,
+        octets BLOB
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE key_response (
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (origin, view, since)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX key_planned_of ON key_planned (origin, view)",
+)
+"""With an offline KSK: zone signing keys made ahead (without octets once they are keys), and what was signed ahead."""
+
 _COLUMNS: Final = (
     "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
     " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl,"
@@ -201,8 +223,11 @@ def pkcs8(tx: Transaction, key_id: str) -> bytes:
 
 
 def all_pkcs8(tx: Transaction) -> list[tuple[str, bytes]]:
-    """Every sealed private part with its key's id, those in the trash too."""
-    sql = "SELECT key_id, octets FROM key_private UNION SELECT key_id, octets FROM key_trash"
+    """Every sealed private part with its key's id, those in the trash and those made ahead too."""
+    sql = (
+        "SELECT key_id, octets FROM key_private UNION SELECT key_id, octets FROM key_trash "
+        "UNION SELECT key_id, octets FROM key_planned WHERE octets IS NOT NULL"
+    )
     return [(key_id, bytes(octets)) for key_id, octets in tx.execute(sql)]
 
 
@@ -211,6 +236,7 @@ def replace_pkcs8(tx: Transaction, sealed: Iterable[tuple[str, bytes]]) -> None:
     for key_id, octets in sealed:
         tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (octets, key_id))
         tx.execute("UPDATE key_trash SET octets = ? WHERE key_id = ?", (octets, key_id))
+        tx.execute("UPDATE key_planned SET octets = ? WHERE key_id = ? AND octets IS NOT NULL", (octets, key_id))
 
 
 def wrapping(tx: Transaction) -> str | None:
@@ -222,6 +248,17 @@ def wrapping(tx: Transaction) -> str | None:
 def set_wrapping(tx: Transaction, parameters: str) -> None:
     """Remember how the private parts are sealed from now on."""
     tx.execute("INSERT OR REPLACE INTO key_wrapping (only, parameters) VALUES (1, ?)", (parameters,))
+
+
+def withdraw_private(tx: Transaction, key: Key, sealed: bytes, reason: str, now: int) -> None:
+    """Put a key's private part into the trash, and `sealed` in its place: the key itself stays."""
+    tx.execute(
+        "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
+        "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
+        (now, reason, key.id),
+    )
+    tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (sealed, key.id))
+    _note(tx, key, now, "key", "private part deleted", reason)
 
 
 def timing(tx: Transaction, key_id: str) -> dict[str, int]:
@@ -311,7 +348,7 @@ def wipe(tx: Transaction, thrown: Trashed, now: int) -> None:
 
 def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
     """Delete a zone's keys, private parts included; only for zones gone longer than state is kept."""
-    for table in ("keys", "key_trash", "zone_policy"):
+    for table in ("keys", "key_trash", "zone_policy", "key_planned", "key_response"):
         tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (origin.lower(), view))  # noqa: S608 (the names)
 
 

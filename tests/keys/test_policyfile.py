@@ -64,6 +64,7 @@ policies:
     algorithm-roll: liberal
     serial: unixtime
     zonemd: false
+    offline-ksk: false
 """
 
 
