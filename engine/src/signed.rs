@@ -592,7 +592,9 @@ impl SignedVersion {
     }
 
     fn carry_unit(&self, previous: &Self, keys: &[Option<usize>], unit: Unit, from: Unit) {
-        let oldest = self.plan.as_ref().map_or(0, |plan| plan.carry_until);
+        // By the same plan nothing would be made anew, and what was given can't be.
+        let is_same_plan = self.plan.iter().zip(&previous.plan).any(|(own, old)| Arc::ptr_eq(own, old));
+        let oldest = self.plan.as_ref().filter(|_| !is_same_plan).map_or(0, |plan| plan.carry_until);
         for ((number, key), old) in self.keys().iter().enumerate().zip(keys) {
             let signature = old.and_then(|old| previous.slot(old, from)).and_then(Slot::get);
             if let (Some(signature), Some(slot), true) = (signature, self.slot(number, unit), self.signs(key, unit))

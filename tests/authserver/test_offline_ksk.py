@@ -290,6 +290,24 @@ def test_it_warns_before_what_was_signed_runs_out_and_a_later_response_goes_on(w
     world.run(story)
 
 
+def test_a_response_with_shorter_signatures_than_the_policy_s_is_followed_also_with_a_digest_of_the_zone(
+    world: World,
+) -> None:
+    world.policy = replace(POLICY, zonemd=True)
+    hasty = to_text(replace(POLICY, validity=3 * DAY, refresh=DAY, jitter=0))
+
+    async def story(world: World) -> None:
+        world.pipeline.submit([Work(world.zone, content())])
+        await world.pipeline.idle()
+        world.take(world.sign(world.ask(12 * DAY), policy=hasty))
+        await world.publish()
+        first = world.zone.live.serial
+        await world.until(NOW + 10 * DAY)
+        assert 5 <= world.zone.live.serial - first <= 40, "no signing without an end for what nobody here can renew"
+
+    world.run(story)
+
+
 def test_a_restart_at_any_period_serves_the_same_keys(world: World) -> None:
     seen = []
 
