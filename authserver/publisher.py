@@ -450,7 +450,7 @@ class Publisher:
         course = offlineksk.follow(tx, self.state.vault, zone, stored, policy, ttls, now)
         section = course.section if isinstance(course, offline.Course) else None
         zone.keys, zone.next_step_at = tuple(course.keys), course.wait.until
-        missing = [key for key in course.keys if key.id not in self.handles and signs(key)]
+        missing = [key for key in course.keys if signs(key) and self._is_to_be_opened(key, section)]
         if missing:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
         if section is not None:
@@ -462,6 +462,11 @@ class Publisher:
         is_moved = is_moved or (section is not None and offlineksk.is_news(zone, section))
         notices = offlineksk.notices(zone, course, policy, now)
         return _Keys(in_force, list(course.keys), course.wait.until, is_moved, section, notices)
+
+    def _is_to_be_opened(self, key: Key, section: Section | None) -> bool:
+        """One that can't sign at need may be back from where it was offline."""
+        handle = self.handles.get(key.id)
+        return handle is None or (handle.is_slow and section is None and key.is_ksk and not key.store)
 
     def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
         """The keys, with what a parent of ours has of them: what it sealed is what all its servers are told."""

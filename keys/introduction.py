@@ -131,15 +131,19 @@ def adopt(
 ) -> list[Key]:
     """The zone's keys after taking over the operator's own; keys made here that nobody ever saw give way to them.
 
-    They count as published from now on, as the zone had them before; waiting times start when they are served here.
-    Raises KeySetError when the zone would have keys that can't sign it together, KeyImportError for a wrong one.
+    They count as published from now on, as the zone had them before; waiting times start when they are served here. A
+    zone that is served with keys made here rolls over to them. Raises KeySetError when the zone would have keys that
+    can't sign it together, KeyImportError for a wrong one.
     """
     present = [key for key in store.load(tx, *zone) if key.provenance is Provenance.IMPORTED or key.served_before]
-    known = {key.dnskey for key in present}
+    known = {key.dnskey: key for key in present}
     fresh = [one for one in imported if one.dnskey not in known]
+    for known_one in (one for one in imported if one.dnskey in known):
+        _take_back(tx, vault, known[known_one.dnskey], known_one)
     if not fresh:
         return present
-    _refuse_mixture(zone, present)
+    if any(key.provenance is not Provenance.IMPORTED for key in present):
+        return _roll_over(tx, vault, zone, present, fresh, now)
     adopted = adoption.keys_of(zone, present, fresh, now)
     for key in store.load(tx, *zone):
         if key.id not in {one.id for one in adopted}:
@@ -153,10 +157,29 @@ def adopt(
     return adopted
 
 
-def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:
-    if any(key.provenance is Provenance.GENERATED for key in present):
-        reason = "it is served with a key made here; rolling over to imported keys is not possible in this version"
-        raise KeySetError(name_to_text(zone[0]), reason)
+def _take_back(tx: store.Transaction, vault: private.Vault, key: Key, one: private.ImportedKey) -> None:
+    """The private part of a key that was offline is here again."""
+    if private.is_offline(vault, key.id, store.pkcs8(tx, key.id)):
+        store.replace_pkcs8(tx, [(key.id, vault.seal(key.id, one.pkcs8))])
+
+
+def _roll_over(
+    tx: store.Transaction,
+    vault: private.Vault,
+    zone: Zone,
+    present: Sequence[Key],
+    fresh: Sequence[private.ImportedKey],
+    now: int,
+) -> list[Key]:
+    """The zone's keys after a roll from keys made here to imported ones has begun."""
+    pairs = adoption.successors_of(zone, present, fresh, now)
+    parts = {one.dnskey: one for one in fresh}
+    for new, old in pairs:
+        one = parts[new.dnskey]
+        store.insert(tx, new, vault.seal(new.id, one.pkcs8), one.timing)
+        store.update(tx, old, "goal", old.goal, f"the imported key {new.tag} takes over", now)
+    going = {old.id: old for _, old in pairs}
+    return [going.get(key.id, key) for key in present] + [new for new, _ in pairs]
 
 
 def new_key(

@@ -251,13 +251,14 @@ def set_wrapping(tx: Transaction, parameters: str) -> None:
 
 
 def withdraw_private(tx: Transaction, key: Key, sealed: bytes, reason: str, now: int) -> None:
-    """Put a key's private part into the trash, and `sealed` in its place: the key itself stays."""
+    """Put a key's private part into the trash, and `sealed` in its place: the key stays, as one that is offline."""
     tx.execute(
         "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
         "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
         (now, reason, key.id),
     )
     tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (sealed, key.id))
+    tx.execute("UPDATE keys SET provenance = ? WHERE id = ?", (str(Provenance.OFFLINE), key.id))
     _note(tx, key, now, "key", "private part deleted", reason)
 
 

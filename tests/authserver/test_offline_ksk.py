@@ -354,7 +354,15 @@ def test_a_zone_with_its_ksk_online_goes_offline_without_a_gap(world: World, tmp
         with world.state.reader() as tx:
             assert store.pkcs8(tx, key.id) == b"offline:"
             assert [one.key_id for one in store.trash(tx)] == [key.id]
+        await world.until(NOW + 20 * DAY)
+        # And back: its files are imported again, and the policy has no word of it any more.
+        imported = custody.ImportedKey(ORIGIN, key.dnskey, key.tag, part, {}, (), "K.private")
+        await world.pipeline.adopt(world.zone, [imported])
+        await world.until_sealed()
+        world.zone.policy = world.policy = replace(POLICY, offline_ksk=False)
         await world.until(NOW + 60 * DAY)
+        assert world.ksks() == {key.dnskey}
+        assert world.zone.offline_until is None
 
     world.run(story)
 
