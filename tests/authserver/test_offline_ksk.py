@@ -1,8 +1,7 @@
 """A zone whose KSK is offline, through the whole pipeline: requests, responses, their periods, and what can go wrong."""
 
-import asyncio
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +10,13 @@ import pytest
 
 from authserver import backup, ceremonies
 from authserver.control import ControlError
-from authserver.pipeline import Pipeline
 from authserver.publication import Work, Zone, ZoneKey
-from authserver.schedule import Schedule
 from authserver.state import State
-from engine import Clock, ZoneSlot, rdata_to_text
+from engine import ZoneSlot, rdata_to_text
 from keys import custody, introduction, ksr, offline, store
 from keys.policy import KeySpec, Policy, Role, to_text
 from keys.states import Goal, Key, RecordKind, Sighting
+from tests.authserver import test_key_life
 from tests.authserver.test_key_life import NOW, ORIGIN, content
 from tools.servers import program
 
@@ -33,35 +31,16 @@ POLICY = Policy(
 NAME = "example.test."
 
 
-class World:
-    """The online side with a stopped clock, whose resolvers are asked by hand, and an offline state."""
+class World(test_key_life.World):
+    """The online side with a stopped clock, whose parent is asked by hand, and an offline state."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.clock = Clock()
-        self.clock.stop_at(NOW)
         self.policy = POLICY
+        super().__init__(directory / "online")
         self.offline = State.open(directory / "offline")
-        self.zone = self._new_zone()
 
     def _new_zone(self) -> Zone:
         return Zone(ZoneKey(ORIGIN, ""), self.policy, ZoneSlot(ORIGIN))
-
-    def run(self, story: Callable[["World"], Awaitable[None]]) -> None:
-        async def life() -> None:
-            with State.open(self.directory / "online") as state:
-                self.state = state
-                async with Schedule(self.clock) as schedule:
-                    self.pipeline = Pipeline(state, self.clock, schedule, lambda _: None)
-                    self.zone = self._new_zone()
-                    await self.pipeline.restore([self.zone])
-                    self.pipeline.start()
-                    try:
-                        await asyncio.wait_for(story(self), 60)
-                    finally:
-                        await self.pipeline.stop()
-
-        asyncio.run(life())
 
     @property
     def now(self) -> int:
@@ -86,15 +65,6 @@ class World:
         return ksr.read(text, ksr.RESPONSE, "skr")
 
     # ---------------------------------------------------------------- time
-
-    async def publish(self) -> None:
-        self.pipeline.submit([Work(self.zone, content())])
-        await self.until_sealed()
-
-    async def until_sealed(self) -> None:
-        await self.pipeline.idle()
-        while self.pipeline.waiting_for_seal or self.zone.live is not self.zone.sealed:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
     async def until(self, now: int, *, step: int = DAY, is_parent_slow: bool = False) -> None:
         """The clock goes on; every day the parent is asked and whatever is due happens and is judged."""
