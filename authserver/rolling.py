@@ -197,6 +197,8 @@ def _roll(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[F
     at = int(arguments.get("at") or now)
     with state.transaction(now) as tx:
         keys = store.load(tx, *zone)
+        if store.policy_of(tx, *zone).is_dictated and offline.responses(tx, zone):
+            raise ControlError(f"{zone}: its keys roll by signed key responses: `key ksr`, and `key sign-ksr --roll`")
         chosen = [key for key in keys if key.successor is None and key.goal == "present"]
         if arguments.get("tag") is not None:
             chosen = [_of_tag(zone, chosen, arguments["tag"])]

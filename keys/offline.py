@@ -117,12 +117,16 @@ def request(
     The same span gives the same request. Raises KeySetError, StoreError.
     """
     start, until = span
+    retire = retire_interval(policy, ttls)
+    tx.execute(
+        "DELETE FROM key_planned WHERE origin = ? AND view = ? AND octets IS NULL AND retire_at < ?",
+        (zone[0].lower(), zone[1], now - retire - policy.purge_after),
+    )
     planning = _Planning(tx, vault, zone, policy, ttls, now, plan_of(tx, zone))
     keys = store.load(tx, *zone)
     specs = [spec for spec in policy.keys if spec.role is Role.ZSK]
     for spec in specs:
         planning.extend(spec, keys, start, until)
-    retire = retire_interval(policy, ttls)
     kinds = {spec.algorithm for spec in specs}
     plan = [one for one in planning.plan if one.dnskey[3] in kinds]
     changes = {at for one in plan for at in (one.publish_at, one.retire_at and one.retire_at + retire) if at}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from authserver import backup, ceremonies
+from authserver import backup, ceremonies, rolling
 from authserver.control import ControlError
 from authserver.publication import Work, Zone, ZoneKey
 from authserver.state import State
@@ -137,6 +137,8 @@ def test_a_zone_waits_for_its_first_response_and_then_follows_its_periods_throug
         assert world.served(DNSKEY) == sections[0].dnskeys
         assert len(world.ksks()) == 1
         assert not world.served(CDS), "not before its DNSKEY is in every cache"
+        with pytest.raises(ControlError, match="its keys roll by signed key responses"):
+            rolling.carry_out("key.roll", world.state, {"zone": NAME}, NOW)
         world.judge()
         seen = set()
         while world.now < NOW + 75 * DAY:

@@ -83,6 +83,15 @@ def test_the_same_span_gives_the_same_request_and_a_later_one_goes_on_with_its_k
     assert all(one.dnskeys & other.dnskeys for one, other in pairwise(later))
 
 
+def test_keys_that_were_made_ahead_and_are_long_gone_are_forgotten(tx: sqlite3.Connection) -> None:
+    by = policy(13)
+    for start in range(0, 1000 * DAY, 50 * DAY):
+        offline.request(tx, VAULT, ZONE, by, TTLS, (NOW + start, NOW + start + 60 * DAY), NOW + start)
+        # As when a response had brought them all.
+        tx.execute("UPDATE key_planned SET octets = NULL")
+    assert len(offline.plan_of(tx, ZONE)) < 10
+
+
 def test_a_roll_announces_the_new_ksk_when_it_is_in_every_cache_and_the_old_one_leaves_when_told(
     tx: sqlite3.Connection,
 ) -> None:
