@@ -34,8 +34,10 @@ OF_ZONE: Final = {
 }
 """Tables that belong to a zone by its number: the column that counts rows, and which rows."""
 OF_KEY: Final = {"key_private": "", "key_states": "", "key_history": "number"}
-REPLACED: Final = ("zone_policy", "key_files", *providerstore.TABLES)
+REPLACED: Final = ("zone_policy", "key_files", *providerstore.TABLES, "key_planned", "key_response")
 BY_NAME: Final = ("keys", "key_trash", *REPLACED)
+SEALED: Final = ("key_private", "key_trash", "key_planned")
+"""Tables with private parts, which a backup has open."""
 PARTS: Final = frozenset({"zone", *OF_ZONE, *OF_KEY, *BY_NAME})
 LEFT_OUT: Final = frozenset({"state", "key_wrapping", "image", "source", "audit", "sqlite_sequence"})
 """What is of this machine alone: where files lie, how keys are sealed, what was done by whom."""
@@ -116,9 +118,9 @@ def _zone(tx: sqlite3.Connection, vault: custody.Vault, origin: bytes, view: str
         order = f" ORDER BY {counter}" if counter else ""
         rows = [row for key_id in ids for row in _rows(tx, table, f"WHERE key_id = ?1{order}", (key_id,))]
         tables[table] = [_without(row, counter) for row in rows]
-    for table in ("key_private", "key_trash"):
+    for table in SEALED:
         for row in tables[table]:
-            row["octets"] = vault.open(row["key_id"], row["octets"])
+            row["octets"] = row["octets"] and vault.open(row["key_id"], row["octets"])
     return ZoneBackup(origin, view, tables)
 
 
@@ -271,10 +273,12 @@ def _put(
     for table in REPLACED:
         tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (zone.origin, zone.view))  # noqa: S608 (above)
     sealed = {
-        table: [{**row, "octets": vault.seal(row["key_id"], row["octets"])} for row in zone.rows(table)]
-        for table in ("key_private", "key_trash")
+        table: [
+            {**row, "octets": row["octets"] and vault.seal(row["key_id"], row["octets"])} for row in zone.rows(table)
+        ]
+        for table in SEALED
     }
-    plain = {table: zone.rows(table) for table in ("keys", "key_states", *REPLACED)}
+    plain = {table: zone.rows(table) for table in ("keys", "key_states", *REPLACED) if table not in SEALED}
     for table, rows in (plain | sealed).items():
         for row in rows:
             _insert(tx, table, row, "OR IGNORE" if table == "key_trash" else "")

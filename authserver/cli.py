@@ -119,7 +119,7 @@ def ask(options: Options, command: str, arguments: Mapping[str, Any] | None = No
 
 
 def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any:
-    from authserver import multisigner, rolling, stores
+    from authserver import ceremonies, multisigner, rolling, stores
     from authserver.control import ControlError
     from authserver.errors import StateError
     from authserver.facts import StoredFacts, import_offline
@@ -140,6 +140,9 @@ def _ask_stored(directory: Path, command: str, arguments: dict[str, Any]) -> Any
         if command in stores.DEEDS:
             with State.open(directory, passphrase_of(None)) as state:
                 return stores.carry_out(command, state, arguments, now)
+        if command in ceremonies.DEEDS:
+            with State.open(directory, passphrase_of(None)) as state:
+                return ceremonies.carry_out(command, state, arguments, now)
         with State.open_readonly(directory) as state:
             return StoredFacts(state, now).answer(command, arguments)
     except (StateError, KeysError, OSError) as error:
@@ -284,12 +287,18 @@ def _show_zone(zone: Mapping[str, Any]) -> None:
 def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         states = " ".join(f"{kind}={now['state']}" for kind, now in key["states"].items())
-        print(f"{_name(key)}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}")
+        print(f"{_name(key)}\t{key['tag']}\t{key['role']}\talgorithm {key['algorithm']}\t{states}{_shared(key)}")
+
+
+def _shared(key: Mapping[str, Any]) -> str:
+    if key["shared_by"] is None:
+        return ""
+    return f", shared by policy {key['shared_by']}, in {key['sharing_zones']} zones"
 
 
 def _show_keys_whole(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
-        print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}")
+        print(f"; key {key['tag']}, {key['role']}, {key['provenance']}, goal {key['goal']}{_shared(key)}")
         print(f"; made {time_text(key['created_at'])}, at work since {time_text(key['active_at'])}")
         for kind, now in key["states"].items():
             print(f"; {kind}: {now['state']} since {time_text(now['since'])}")
@@ -321,6 +330,8 @@ def _show_why(why: Mapping[str, Any]) -> None:
         print("\tits DS:", "; ".join(parent["ds"]) or "none")
         for trouble in parent["trouble"]:
             print(f"\t{trouble}")
+    for one in why["signed_ahead"]:
+        print(f"signed ahead: from {time_text(one['since'])}, until {time_text(one['expiration'])}")
     print(*why["to_do"], sep="\n", end="\n" if why["to_do"] else "")
 
 

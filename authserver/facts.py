@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from authserver import multisigner, rolling, stores
+from authserver import ceremonies, multisigner, rolling, stores
 from authserver.control import Command, ControlError
 from authserver.listeners import shown
 from authserver.parent import ParentStatus
@@ -69,6 +70,7 @@ class LiveFacts:
             **{name: self._rolling(name, rolling.carry_out) for name in (*rolling.LOOKS, *rolling.DEEDS)},
             **{name: self._rolling(name, multisigner.carry_out) for name in (*multisigner.LOOKS, *multisigner.DEEDS)},
             **{name: self._store_deed(name) for name in stores.DEEDS},
+            **{name: self._ceremony(name) for name in ceremonies.DEEDS},
         }
 
     async def status(self, _: Arguments) -> Facts:
@@ -184,14 +186,17 @@ class LiveFacts:
             server = self._server
             done = await asyncio.to_thread(carry_out, name, server.state, arguments, server.clock.now())
             key = rolling.named(arguments)
-            zone = server.pipeline.zones.get(key)
-            if name in (*rolling.DEEDS, *multisigner.DEEDS) and zone is not None:
-                server.pipeline.submit([Work(zone)])
-                server.parents.look_soon(key)
-                server.providers.look_soon(key)
+            if name in (*rolling.DEEDS, *multisigner.DEEDS):
+                # A key that zones share is rolled in all of them.
+                others = [_named(fact["zone"], fact["view"]) for fact in done] if name in rolling.DEEDS else []
+                for one in dict.fromkeys([key, *others]):
+                    if (zone := server.pipeline.zones.get(one)) is not None:
+                        server.pipeline.submit([Work(zone)])
+                        server.parents.look_soon(one)
+                        server.providers.look_soon(one)
             elif name == "key.provider.show":
                 server.providers.look_soon(key)  # whoever asks again is told what is so now
-            elif name == "key.why" and zone is not None:
+            elif name == "key.why" and key in server.pipeline.zones:
                 done["parent"] = parent_facts(server.parents.status(key))
             return done
 
@@ -205,6 +210,17 @@ class LiveFacts:
                 keys = [_named(one["zone"], one["view"]) for one in done["restored"]]
                 zones = [server.pipeline.zones[key] for key in keys if key in server.pipeline.zones]
                 server.pipeline.submit(Work(zone, resign=True) for zone in zones)
+            return done
+
+        return run
+
+    def _ceremony(self, name: str) -> Command:
+        async def run(arguments: Arguments) -> Any:
+            server = self._server
+            done = await asyncio.to_thread(ceremonies.carry_out, name, server.state, arguments, server.clock.now())
+            if name == "key.import-skr" and (zone := server.pipeline.zones.get(rolling.named(arguments))) is not None:
+                server.pipeline.submit([Work(zone)])
+                server.look_again(zone)
             return done
 
         return run
@@ -287,8 +303,8 @@ def _metric_facts(zone: Zone) -> ZoneFacts:
     )
 
 
-def key_facts(key: Key) -> Facts:
-    """One key."""
+def key_facts(key: Key, sharers: Mapping[bytes, int] = MappingProxyType({})) -> Facts:
+    """One key; `sharers` says how many zones have it."""
     return {
         "zone": name_to_text(key.origin),
         "view": key.view,
@@ -304,6 +320,8 @@ def key_facts(key: Key) -> Facts:
         "retire_at": key.retire_at,
         "predecessor": key.predecessor,
         "successor": key.successor,
+        "shared_by": key.sharing.policy if key.sharing is not None else None,
+        "sharing_zones": sharers.get(key.dnskey, 1),
         "seen_at_parent": key.sighting.is_present if key.sighting is not None else None,
         "seen_by": rolling.seen_by(key),
         "seen_since": key.sighting.since if key.sighting is not None else None,
@@ -429,7 +447,8 @@ def _keys(state: State, arguments: Arguments) -> list[Facts]:
             found: Sequence[Key] = keyfiles.in_force(tx, _named(arguments["zone"], arguments.get("view")))
         else:
             found = keyfiles.all_in_force(tx)
-    return [key_facts(key) for key in found]
+        sharers = store.sharers(tx)
+    return [key_facts(key, sharers) for key in found]
 
 
 def _ds(state: State, arguments: Arguments, now: int) -> list[Facts]:

@@ -16,6 +16,7 @@ from authserver.cli import (
     GOOD,
     add_zone_argument,
     ask,
+    duration,
     facts_command,
     failed,
     finish,
@@ -172,6 +173,87 @@ def _with_laid_down(options: Options, command: str, arguments: Mapping[str, Any]
         path.unlink(missing_ok=True)
 
 
+def _ksr(options: Options) -> int:
+    arguments = {"from_seconds": options.from_seconds, "seconds": options.seconds}
+    done = ask(options, "key.ksr", {"zone": options.zone, "view": options.view, **arguments})
+    return _show_ceremony(options, done, "a request")
+
+
+def _sign_ksr(options: Options) -> int:
+    from authserver.ceremonies import policy_text
+    from keys.errors import PolicyFileError
+
+    try:
+        policy = policy_text(options.policies, options.policy)
+    except PolicyFileError as error:
+        raise ControlError(str(error)) from error
+    arguments = {**_text_of(options.file), "view": options.view, "roll": options.roll, "retire": options.retire}
+    done = ask(options, "key.sign-ksr", {**arguments, "policy": policy})
+    for key in done["keys"]:
+        made = ", made now" if key["made"] else ""
+        until = f", until {time_text(key['until'])}" if key["until"] else ""
+        print(f"zonewright: signed by KSK {key['tag']}{made}{until}", file=sys.stderr)
+    return _show_ceremony(options, done, "a response")
+
+
+def _import_skr(options: Options) -> int:
+    arguments = {"zone": options.zone, "view": options.view, **_text_of(options.file)}
+    done = ask(options, "key.import-skr", arguments)
+    if options.json:
+        print_json(done)
+    else:
+        print(f"{_said(done)}: taken")
+    return GOOD
+
+
+def _text_of(file: Path) -> dict[str, str]:
+    """A file's text and name, as arguments. Raises ControlError."""
+    try:
+        return {"name": str(file), "text": file.read_text()}
+    except (OSError, ValueError) as error:
+        raise ControlError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _show_ceremony(options: Options, done: dict[str, Any], what: str) -> int:
+    """Write the text of a request or response, where the options say."""
+    text = done.pop("text")
+    if options.out is None and options.json:
+        print_json({**done, "text": text})
+        return GOOD
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        _write_private(options.out, text.encode())
+    print(f"zonewright: {what} of {_said(done)}", file=sys.stderr)
+    return GOOD
+
+
+def _said(done: Mapping[str, Any]) -> str:
+    return f"{done['zone']} {done['sections']} sections, {time_text(done['since'])} to {time_text(done['until'])}"
+
+
+def _add_ceremonies(inner: Any) -> None:
+    """The commands of an offline KSK."""
+    ask_for = inner.add_parser("ksr", help="ask an offline KSK for signatures ahead: write a Key Signing Request")
+    add_zone_argument(ask_for)
+    ask_for.add_argument("--from", type=duration, dest="from_seconds", metavar="DURATION", help="from when on (now)")
+    ask_for.add_argument("--until", type=duration, dest="seconds", metavar="DURATION", help="how far ahead (90d)")
+    sign = inner.add_parser("sign-ksr", help="sign a request, where the KSK is: write a Signed Key Response")
+    sign.add_argument("file", type=Path, metavar="FILE")
+    sign.add_argument("--view", default="", help="the name of the zone's view, if it is in one")
+    sign.add_argument("--policies", type=Path, help="a file of policies")
+    sign.add_argument("--policy", metavar="NAME", help="the zone's policy (the one of the last time)")
+    sign.add_argument("--roll", action="store_true", help="begin a roll: sign with a new KSK, too")
+    sign.add_argument("--retire", type=int, metavar="TAG", help="the parent has the DS of this KSK no more: it leaves")
+    take = inner.add_parser("import-skr", help="check a Signed Key Response, and serve what it has when it is due")
+    add_zone_argument(take)
+    take.add_argument("file", type=Path, metavar="FILE")
+    for one in (ask_for, sign):
+        one.add_argument("--out", type=Path, metavar="FILE", help="write it there, not to standard output")
+    for one, run in ((ask_for, _ksr), (sign, _sign_ksr), (take, _import_skr)):
+        finish(one, _reporting(run))
+
+
 def _show_trash(keys: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         moment = f"deleted {time_text(key['deleted_at'])}, wiped from {time_text(key['wiped_at'])}"
@@ -196,6 +278,7 @@ def add(inner: Any) -> None:
     passphrase = inner.add_parser("passphrase", help="seal the private keys under another passphrase")
     passphrase.add_argument("passphrase_file", type=Path, metavar="FILE", help="has the new passphrase")
     finish(passphrase, _reporting(_change_passphrase))
+    _add_ceremonies(inner)
     backup = inner.add_parser("backup", help="write all keys and what their timing rests on into an encrypted file")
     backup.add_argument("--verify", action="store_true", help="read such a file, and say what it holds")
     restore = inner.add_parser("restore", help="take keys and states out of a backup")

@@ -43,8 +43,15 @@ def key_metrics(
     waiting = GaugeMetricFamily(
         "zonewright_zone_parent_waiting_seconds", "How long something is asked of the parent already.", labels=by_zone
     )
+    offline = GaugeMetricFamily(
+        "zonewright_zone_offline_ksk_left_seconds",
+        "Until the last signature ends that an offline KSK made ahead.",
+        labels=by_zone,
+    )
     for zone in list(zones):
         labels = (name_text(zone.key.origin), zone.key.view)
+        if zone.offline_until is not None:
+            offline.add_metric(labels, max(0, zone.offline_until - now))
         for key in zone.keys:
             for kind, standing in key.states.items():
                 state.add_metric((*labels, str(key.tag), key.role, kind), STATES.index(standing.state))
@@ -59,7 +66,7 @@ def key_metrics(
         if status is not None and not status.trouble:
             mismatch.add_metric(labels, is_lost or bool(status.foreign))
         waiting.add_metric(labels, _waiting(zone.keys, now))
-    return [state, bogus, event, mismatch, waiting]
+    return [state, bogus, event, mismatch, waiting, offline]
 
 
 def _time_to_bogus(zone: "Zone", now: int) -> int | None:

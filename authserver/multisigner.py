@@ -15,7 +15,7 @@ from authserver.publication import ZoneKey
 from authserver.rolling import SEEN_BY_HAND, Stand, named, stand, to_do_at_parent, to_do_there
 from authserver.state import State
 from engine import name_to_text, rdata_to_text
-from keys import joining, keyfiles, providers, providerstore, store
+from keys import joining, keyfiles, offline, providers, providerstore, store
 from keys.errors import KeysError, ProviderError
 from keys.providers import MOST_KEYS, MOST_PROVIDERS, MOST_SERVERS, Provider, Server
 from keys.states import ON_ITS_WAY, Goal, Key, RecordKind, RecordState, Sighting
@@ -201,6 +201,10 @@ def _add(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
     name = providers.named(str(arguments.get("provider") or ""))
     found, ttl = _dnskeys(zone, arguments)
     with state.transaction(now) as tx:
+        if offline.responses(tx, zone):
+            raise ProviderError(
+                "its KSK is offline, and what that signed ahead has no keys of others"
+            )
         ours, others = _ours(tx, zone), {one.name: one for one in providerstore.load(tx, zone)}
         theirs = [dnskey for dnskey in found if dnskey not in {key.dnskey for key in ours}]
         if not theirs:

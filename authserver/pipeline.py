@@ -259,6 +259,8 @@ class Pipeline:
         now = self._clock.now()
         policy = zone.live.policy
         expiration = zone.live.signed.earliest_expiration
+        if zone.live.section is not None and expiration is not None and expiration >= zone.live.section.expiration:
+            expiration = None  # nobody here can renew it; when the next section begins is the keys' timer
         due_at = next_refresh(expiration or now + policy.validity - policy.jitter, policy, now)
         if due_at is None:
             return

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from engine import SignedVersion, SigningPlan, Version, ZoneSlot, name_to_text
+from keys.ksr import Section
 from keys.policy import Policy
 from keys.providers import Provider, foreign_keys
 from keys.providerstore import Csync
@@ -51,6 +52,8 @@ class Live:
     """Whether keys sign it that the engine can't sign with: it is never served without their signatures."""
     is_catching_up: bool = False
     """Whether it renews signatures that were overdue or gone: its keys take no step before it is sealed."""
+    section: Section | None = None
+    """What an offline KSK signed ahead and it is signed by; None also for one that was restored."""
 
     @property
     def serial(self) -> int:
@@ -91,6 +94,8 @@ class Zone:
     """Others that sign the zone with keys of their own."""
     csync: Csync | None = None
     draft: Draft | None = None
+    offline_until: int | None = None
+    """When the last signature ends that its offline KSK made ahead; None where no KSK is offline."""
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
     presigned: Literal["warn", "hold"] = "warn"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from authserver import offlineksk
 from authserver.errors import StateError
 from authserver.family import Family
 from authserver.inforce import choice_of_keys, expected_of, insecure, policy_in_force
@@ -26,8 +27,9 @@ from authserver.restoring import LastVersions
 from authserver.state import PackRef, State
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, Version
-from keys import custody, introduction, keyfiles, providerstore, store, trash
+from keys import custody, introduction, keyfiles, offline, providerstore, store, trash
 from keys.errors import KeysError, KeySetError, StoreError
+from keys.ksr import Section
 from keys.policy import DEFAULT, Policy
 from keys.providers import Told, foreign_keys, seen_after
 from keys.rollover import Wait, next_step
@@ -54,7 +56,16 @@ STILL_SIGNED: Final = "still-signed"
 NOT_RAISED: Final = "serial-not-raised"
 OTHER_KEYS: Final = "other-keys-sign"
 SIGNER_AWAY: Final = "signer-away"
-OF_THE_MOMENT: Final = (CLOCK_BEHIND, STILL_SIGNED, NOT_RAISED, OTHER_KEYS, SIGNER_AWAY, NOT_SEALED, *AT_LIVE)
+OF_THE_MOMENT: Final = (
+    CLOCK_BEHIND,
+    STILL_SIGNED,
+    NOT_RAISED,
+    OTHER_KEYS,
+    SIGNER_AWAY,
+    NOT_SEALED,
+    *offlineksk.RULES,
+    *AT_LIVE,
+)
 """Rules of findings that are made anew by every work, whatever the source says."""
 LOOK_AT_CLOCK_S: Final = 60
 
@@ -81,6 +92,9 @@ class _Keys:
     """Whether the zone changes with them."""
     is_catching_up: bool = False
     """Whether they stay as they are until the zone is signed anew and sealed."""
+    section: Section | None = None
+    """What an offline KSK signed ahead and is to be served now."""
+    notices: tuple[Finding, ...] = ()
 
 
 @dataclass(slots=True)
@@ -315,7 +329,7 @@ class Publisher:
         is_overdue = zone.live is not None and zone.live.is_overdue(now)
         resign = work.resign or own.is_moved or choice.is_change or is_ahead or is_overdue
         source_serial = base.serial if work.content is not None or last is None else last.source_serial
-        findings = (*findings, *_notices(zone, policy, choice))
+        findings = (*findings, *_notices(zone, policy, choice), *own.notices)
         kin = self.family.kin_of(zone.key) if policy is not None else []
         if work.content is None and not resign and self._says_all(zone, policy, kin):
             is_sealable = zone.live is None or zone.live.is_sealable
@@ -352,6 +366,8 @@ class Publisher:
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
         signed = SignedVersion(prepared.version, prepared.plan, _carried(zone, previous, now))
+        if own.section is not None:
+            offlineksk.give(signed, own.section, keys)
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
         if signed.slow_missing:
             again, inception = Work(zone, work.content, resign=resign), newest_inception(prepared.plan, None) or now
@@ -374,6 +390,7 @@ class Publisher:
             latest_inception=newest_inception(prepared.plan, previous),
             has_slow_keys=bool(slow_keys),
             is_catching_up=own.is_catching_up,
+            section=own.section,
             is_stored=bool(slow_keys) and signed.slots_made == signed.slots,
         )
         if choice.is_change or choice.keys:
@@ -433,7 +450,7 @@ class Publisher:
     def _prepare(self, zone: Zone, base: Version, own: _Keys, serial: int, now: int) -> signing.PreparedZone:
         if own.policy is None:
             return signing.prepare_unsigned(base, serial)
-        return signing.prepare(base, own.keys, self.handles, own.policy, serial, now, zone.shared)
+        return signing.prepare(base, own.keys, self.handles, own.policy, serial, now, zone.shared, own.section)
 
     # ---------------------------------------------------------------- keys
 
@@ -478,20 +495,31 @@ class Publisher:
             return _Keys(None, [], None, False)
         stored = self._seen_by_family(tx, zone, stored, now)
         ttls = served_ttls(tx, *zone.key, stored, now)
-        if is_catching_up := _is_catching_up(tx, zone, stored, now):
-            progress = introduction.Progress(stored, [], Wait(now + LOOK_AT_CLOCK_S))
-        else:
-            vault, providers = self.state.vault, zone.providers
-            progress = introduction.advance(tx, vault, zone.key, stored, policy, ttls, now, providers)
         store.record_policy(tx, *zone.key, policy)
-        zone.keys, zone.next_step_at = tuple(progress.keys), progress.wait.until
-        missing = [key for key in progress.keys if key.id not in self.handles and signs(key)]
+        course: introduction.Progress | offline.Course
+        if is_catching_up := _is_catching_up(tx, zone, stored, now):
+            course = introduction.Progress(stored, [], Wait(now + LOOK_AT_CLOCK_S))
+        else:
+            course = offlineksk.follow(tx, self.state.vault, zone, stored, policy, ttls, now)
+        section = course.section if isinstance(course, offline.Course) else None
+        zone.keys, zone.next_step_at = tuple(course.keys), course.wait.until
+        missing = [key for key in course.keys if signs(key) and self._is_to_be_opened(key, section)]
         if missing:
             self.handles.update(custody.signing_keys(tx, self.state.vault, missing))
-        in_force = policy if any(map(signs, progress.keys)) else None
+        if section is not None:
+            # Whatever private part was here before: what the response has is what counts.
+            self.handles.update({key.id: custody.public_handle(key) for key in course.keys if key.is_ksk})
+        in_force = policy if any(map(signs, course.keys)) else None
         # What moved before may still wait for its version, as one that was held would leave it.
-        is_moved = zone.live is not None and effect_of(zone.live.keys, policy) != effect_of(progress.keys, policy)
-        return _Keys(in_force, progress.keys, progress.wait.until, is_moved, is_catching_up)
+        is_moved = zone.live is not None and effect_of(zone.live.keys, policy) != effect_of(course.keys, policy)
+        is_moved = is_moved or (section is not None and offlineksk.is_news(zone, section))
+        notices = offlineksk.notices(zone, course, policy, now)
+        return _Keys(in_force, list(course.keys), course.wait.until, is_moved, is_catching_up, section, notices)
+
+    def _is_to_be_opened(self, key: Key, section: Section | None) -> bool:
+        """One that can't sign at need may be back from where it was offline."""
+        handle = self.handles.get(key.id)
+        return handle is None or (handle.is_slow and section is None and key.is_ksk and not key.store)
 
     def _seen_by_family(self, tx: sqlite3.Connection, zone: Zone, keys: list[Key], now: int) -> list[Key]:
         """The keys, with what a parent of ours has of them."""

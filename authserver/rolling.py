@@ -13,10 +13,11 @@ from authserver.publication import ZoneKey
 from authserver.state import State
 from authserver.timeline import timeline
 from engine import EngineError, name_from_text, name_to_text, rdata_to_text
-from keys import introduction, joining, providerstore, store
+from keys import introduction, joining, offline, providerstore, store
 from keys.ds import ds_rdatas, leaves, with_ds
 from keys.errors import KeysError
 from keys.forecast import PARENT_DELAY, Event, forecast
+from keys.ksr import Section, shown
 from keys.policy import Policy, duration_text
 from keys.providers import Provider, foreign_keys
 from keys.rollover import Blocked, Creation, Move, NewGoal, ServedTTLs, Wait, next_step
@@ -96,6 +97,7 @@ def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
     step = next_step(keys, policy, ttls, now, providers)
     waits = list(step.blocked) if isinstance(step, Wait) else []
     waits += [one for provider in providers for one in joining.settle(provider, keys, policy, ttls, now).waits]
+    ahead = _signed_ahead(state, zone) if policy.offline_ksk else []
     return {
         "zone": name_to_text(zone.origin),
         "view": zone.view,
@@ -104,9 +106,11 @@ def _why(state: State, zone: ZoneKey, _: Arguments, now: int) -> Facts:
         "due": None if isinstance(step, Wait) else _said(step),
         "waits": [_blocked_facts(one) for one in waits],
         "parent_seen": [_seen_facts(key) for key in keys if key.sighting is not None],
+        "signed_ahead": [{"since": one.since, "expiration": one.expiration} for one in ahead],
         "to_do": [
             *to_do_at_parent(zone, known),
             *(line for one in providers for line in to_do_there(zone, known, one)),
+            *_to_ask(zone, policy, ahead, now),
         ],
     }
 
@@ -122,6 +126,23 @@ def _seen_facts(key: Key) -> Facts:
     assert key.sighting is not None
     seen = key.sighting
     return {"tag": key.tag, "role": key.role, "present": seen.is_present, "since": seen.since, "by": seen_by(key)}
+
+
+def _signed_ahead(state: State, zone: ZoneKey) -> list[Section]:
+    with state.reader() as tx:
+        return offline.responses(tx, zone)
+
+
+def _to_ask(zone: ZoneKey, policy: Policy, ahead: Sequence[Section], now: int) -> list[str]:
+    """What an offline KSK is to be asked for, when what it signed ends soon."""
+    ends_at = max((one.expiration for one in ahead), default=now)
+    if not policy.offline_ksk or ends_at - policy.validity > now:
+        return []
+    name = name_to_text(zone.origin)
+    return [
+        f"what the offline KSK signed ends at {shown(ends_at)}; then the zone is bogus:",
+        f"zonewright key ksr {name} --until 90d, and zonewright key import-skr {name} FILE",
+    ]
 
 
 def _blocked_facts(one: Blocked) -> Facts:
@@ -232,10 +253,15 @@ def _timeline(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Fa
 
 
 def _roll(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[Facts]:
-    """Let the work of a key end now, or at a moment; without a tag, that of every key that has no successor."""
+    """Let the work of a key end now, or at a moment; without a tag, that of every key that has no successor.
+
+    A key that zones share is one secret: where it is to be replaced, it is in all of them.
+    """
     at = int(arguments.get("at") or now)
     with state.transaction(now) as tx:
         keys = store.load(tx, *zone)
+        if store.policy_of(tx, *zone).is_dictated and offline.responses(tx, zone):
+            raise ControlError(f"{zone}: its keys roll by signed key responses: `key ksr`, and `key sign-ksr --roll`")
         chosen = [key for key in keys if key.successor is None and key.goal == "present"]
         if arguments.get("tag") is not None:
             chosen = [_of_tag(zone, chosen, arguments["tag"])]
@@ -243,7 +269,9 @@ def _roll(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> list[F
             chosen = [key for key in chosen if key.role == arguments["role"]]
         if not chosen:
             raise ControlError(f"{zone}: no such key to roll; `zonewright key list {zone}` shows those there are")
-        rolled = [introduction.roll(tx, key, at, "by an operator", now) for key in chosen]
+        same = [one for key in chosen for one in (store.load_same(tx, key) if key.sharing is not None else [key])]
+        meant = [one for one in same if one.successor is None and one.goal == "present"]
+        rolled = [introduction.roll(tx, key, at, "by an operator", now) for key in meant]
     return [_key_facts(key) for key in rolled]
 
 
@@ -295,6 +323,7 @@ def _of_tag(zone: ZoneKey, keys: Sequence[Key], tag: object) -> Key:
 def _key_facts(key: Key) -> Facts:
     return {
         "zone": name_to_text(key.origin),
+        "view": key.view,
         "tag": key.tag,
         "role": key.role,
         "goal": str(key.goal),

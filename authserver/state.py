@@ -50,6 +50,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     keyfiles.SCHEMA,
     store.TRASH_SCHEMA,
     (*store.WORD_SCHEMA, *providerstore.SCHEMA),
+    store.SHARING_SCHEMA,
+    store.OFFLINE_SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

@@ -336,6 +336,9 @@ class SignedVersion:
     def fill(self, signatures: Sequence[tuple[int, int, bytes]]) -> None:
         """Take signatures by slow keys: (key number, unit number, signature as an RRSIG holds it), each verified at once
         where the engine can. Raises SignatureError for the first wrong one; the right ones are taken all the same."""
+    def give(self, rrsigs: Sequence[bytes]) -> None:
+        """Take RRSIG rdatas over RRsets of the apex that were made ahead of time, with a validity of their own, each verified
+        where the engine can; a slot that is filled stays as it is. Raises SignatureError for the first that does not fit."""
     def unverified(self, limit: int = 256) -> list[tuple[int, int, bytes, bytes]]:
         """The next signatures that are there and the engine can't verify (Ed448): (key number, unit number, octets,
         signature). The octets are made by the path that verifies, not by the one that signs."""

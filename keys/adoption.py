@@ -7,7 +7,17 @@ from types import MappingProxyType
 from engine import name_to_text
 from keys.errors import KeyImportError, KeySetError
 from keys.private import ImportedKey
-from keys.states import Goal, Key, Provenance, RecordKind, RecordState, Standing, key_id, kinds_of
+from keys.states import (
+    Goal,
+    Key,
+    Provenance,
+    RecordKind,
+    RecordState,
+    Standing,
+    hidden_states,
+    key_id,
+    kinds_of,
+)
 
 
 def keys_of(zone: tuple[bytes, str], present: Sequence[Key], imported: Sequence[ImportedKey], now: int) -> list[Key]:
@@ -18,6 +28,43 @@ def keys_of(zone: tuple[bytes, str], present: Sequence[Key], imported: Sequence[
     if not any(key.goal is Goal.PRESENT for key in adopted):
         raise KeySetError(name_to_text(zone[0]), "by their times all of the imported keys are retired")
     return adopted
+
+
+def successors_of(
+    zone: tuple[bytes, str], present: Sequence[Key], imported: Sequence[ImportedKey], now: int
+) -> list[tuple[Key, Key]]:
+    """Imported keys that keys made here roll over to, each with the one it replaces, both linked.
+
+    Nobody has seen them yet: they come in as any successor does. Raises KeySetError, KeyImportError.
+    """
+    name = name_to_text(zone[0])
+    pairs: list[tuple[Key, Key]] = []
+    for one in imported:
+        replaced = {old.id for _, old in pairs}
+        old = next((key for key in present if _gives_way(key, one) and key.id not in replaced), None)
+        if old is None:
+            kind = "key signing key" if one.is_sep else "zone signing key alone"
+            reason = f"no {kind} of algorithm {one.algorithm} is at work here that key {one.tag} could replace"
+            raise KeySetError(name, f"{reason}; give it a policy of that algorithm and role first")
+        if any(one.tag == key.tag and one.algorithm == key.algorithm for key in present):
+            raise KeySetError(name, f"another key of tag {one.tag} and algorithm {one.algorithm} is here")
+        states = hidden_states(is_ksk=old.is_ksk, is_zsk=old.is_zsk, since=now)
+        new = replace(
+            _key(zone, one, now),
+            goal=Goal.PRESENT,
+            is_ksk=old.is_ksk,
+            is_zsk=old.is_zsk,
+            states=states,
+            predecessor=old.id,
+            generation=old.generation + 1,
+        )
+        pairs.append((new, replace(old, goal=Goal.ABSENT, successor=new.id)))
+    return pairs
+
+
+def _gives_way(key: Key, one: ImportedKey) -> bool:
+    is_at_work = key.goal is Goal.PRESENT and key.successor is None
+    return is_at_work and key.algorithm == one.algorithm and key.is_ksk == one.is_sep
 
 
 def _key(zone: tuple[bytes, str], one: ImportedKey, now: int) -> Key:

@@ -60,6 +60,14 @@ class StoreError(KeysError):
         self.reason = reason
 
 
+class ResponseMissingError(StoreError):
+    """Nothing that an offline KSK signed ahead can be served now: it waits for a signed key response."""
+
+    def __init__(self, zone: str, reason: str) -> None:
+        super().__init__(zone, reason)
+        self.args = (f"{zone}: {reason}",)
+
+
 class SlowKeyError(KeysError):
     """A key that signs outside the engine made a wrong signature, or none."""
 
@@ -98,4 +106,14 @@ class KeySetError(KeysError):
     def __init__(self, zone: str, reason: str) -> None:
         super().__init__(f"{zone}: {reason}")
         self.zone = zone
+        self.reason = reason
+
+
+class CeremonyError(KeysError):
+    """A request or response of an offline KSK can't be used: which file, which line (0: none in particular), why."""
+
+    def __init__(self, file: str, reason: str, line: int = 0) -> None:
+        super().__init__(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
+        self.file = file
+        self.line = line
         self.reason = reason

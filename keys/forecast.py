@@ -12,7 +12,7 @@ from typing import Final
 from keys.policy import Policy
 from keys.providers import Provider
 from keys.rollover import Creation, Removal, ServedTTLs, Step, Wait, next_step, settle
-from keys.states import Goal, Key, RecordKind, Sighting, hidden_states
+from keys.states import Goal, Key, RecordKind, Sharing, Sighting, hidden_states
 
 PARENT_DELAY: Final = 3600
 MOST_EVENTS: Final = 10_000
@@ -90,6 +90,8 @@ class Future:
     def _create(self, creation: Creation) -> None:
         self._made += 1
         new = foretold(self._made, creation, self.now)
+        if creation.spec.shared:
+            new = replace(new, sharing=Sharing(self.policy.name, self.now))
         self.keys = [
             replace(key, goal=Goal.ABSENT, successor=new.id) if key.id == new.predecessor else key for key in self.keys
         ]

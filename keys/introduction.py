@@ -12,8 +12,8 @@ from keys import adoption, private, rollover, store
 from keys.errors import KeysError, KeySetError
 from keys.policy import Policy
 from keys.providers import Provider, foreign_keys
-from keys.rollover import Change, Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, settle
-from keys.states import Goal, Key, Provenance, Sighting, hidden_states, key_id
+from keys.rollover import Change, Creation, Move, NewGoal, Removal, ServedTTLs, Step, Wait, fits, settle
+from keys.states import Goal, Key, Provenance, Sharing, Sighting, hidden_states, key_id
 
 Zone = tuple[bytes, str]
 """Origin and view."""
@@ -54,7 +54,7 @@ def advance(
         if isinstance(end, Wait):
             return Progress(keys, done, end)
         done.append(end)
-        keys = _created(tx, vault, zone, keys, end, now, foreign_keys(providers))
+        keys = _created(tx, vault, zone, keys, policy, end, now, foreign_keys(providers))
     raise KeysError(f"{name_to_text(zone[0])}: its policy wants ever more keys")
 
 
@@ -109,13 +109,20 @@ def _created(
     vault: private.Vault,
     zone: Zone,
     keys: Sequence[Key],
+    policy: Policy,
     creation: Creation,
     now: int,
     foreign: Sequence[Key],
 ) -> list[Key]:
     """All keys, with the new one; the one it replaces is to go, and both know each other."""
     taken = frozenset(tag for key in (*keys, *foreign) for tag in private.tags_of(key.dnskey))
-    new, part = new_key(vault, zone, creation, now, taken)
+    shared = _of_others(tx, zone, policy, creation, taken) if creation.spec.shared else None
+    if shared is not None:
+        part = vault.open(shared.id, store.pkcs8(tx, shared.id))
+        new = replace(_fresh(zone, shared.dnskey, creation, now), sharing=shared.sharing)
+    else:
+        new, part = new_key(vault, zone, creation, now, taken)
+        new = replace(new, sharing=Sharing(policy.name, now) if creation.spec.shared else None)
     old = creation.predecessor
     if old is not None:
         new = replace(new, predecessor=old.id)
@@ -130,15 +137,19 @@ def adopt(
 ) -> list[Key]:
     """The zone's keys after taking over the operator's own; keys made here that nobody ever saw give way to them.
 
-    They count as published from now on, as the zone had them before; waiting times start when they are served here.
-    Raises KeySetError when the zone would have keys that can't sign it together, KeyImportError for a wrong one.
+    They count as published from now on, as the zone had them before; waiting times start when they are served here. A
+    zone that is served with keys made here rolls over to them. Raises KeySetError when the zone would have keys that
+    can't sign it together, KeyImportError for a wrong one.
     """
     present = [key for key in store.load(tx, *zone) if key.provenance is Provenance.IMPORTED or key.served_before]
-    known = {key.dnskey for key in present}
+    known = {key.dnskey: key for key in present}
     fresh = [one for one in imported if one.dnskey not in known]
+    for known_one in (one for one in imported if one.dnskey in known):
+        _take_back(tx, vault, known[known_one.dnskey], known_one)
     if not fresh:
         return present
-    _refuse_mixture(zone, present)
+    if any(key.provenance is not Provenance.IMPORTED for key in present):
+        return _roll_over(tx, vault, zone, present, fresh, now)
     adopted = adoption.keys_of(zone, present, fresh, now)
     for key in store.load(tx, *zone):
         if key.id not in {one.id for one in adopted}:
@@ -152,19 +163,36 @@ def adopt(
     return adopted
 
 
-def _refuse_mixture(zone: Zone, present: Sequence[Key]) -> None:
-    if any(key.provenance is Provenance.GENERATED for key in present):
-        reason = "it is served with a key made here; rolling over to imported keys is not possible in this version"
-        raise KeySetError(name_to_text(zone[0]), reason)
+def _take_back(tx: store.Transaction, vault: private.Vault, key: Key, one: private.ImportedKey) -> None:
+    """The private part of a key that was offline is here again."""
+    if private.is_offline(vault, key.id, store.pkcs8(tx, key.id)):
+        store.replace_pkcs8(tx, [(key.id, vault.seal(key.id, one.pkcs8))])
+
+
+def _roll_over(
+    tx: store.Transaction,
+    vault: private.Vault,
+    zone: Zone,
+    present: Sequence[Key],
+    fresh: Sequence[private.ImportedKey],
+    now: int,
+) -> list[Key]:
+    """The zone's keys after a roll from keys made here to imported ones has begun."""
+    pairs = adoption.successors_of(zone, present, fresh, now)
+    parts = {one.dnskey: one for one in fresh}
+    for new, old in pairs:
+        one = parts[new.dnskey]
+        store.insert(tx, new, vault.seal(new.id, one.pkcs8), one.timing)
+        store.update(tx, old, "goal", old.goal, f"the imported key {new.tag} takes over", now)
+    going = {old.id: old for _, old in pairs}
+    return [going.get(key.id, key) for key in present] + [new for new, _ in pairs]
 
 
 def new_key(
     vault: private.Vault, zone: Zone, creation: Creation, now: int, taken: frozenset[int] = frozenset()
 ) -> tuple[Key, bytes]:
     """A key that nobody has seen, and its private part; its tags are none of `taken`."""
-    origin, view = zone[0].lower(), zone[1]
-    role = creation.spec.role
-    flags = private.CSK_FLAGS if role.is_ksk else private.ZSK_FLAGS
+    flags = private.CSK_FLAGS if creation.spec.role.is_ksk else private.ZSK_FLAGS
     for _ in range(_ATTEMPTS):
         part, dnskey = private.make(vault, creation.spec, flags)
         if not private.tags_of(dnskey) & taken:
@@ -172,6 +200,27 @@ def new_key(
         private.discard(vault, part)
     else:
         raise KeysError(f"no unused key tag in {_ATTEMPTS} attempts")
+    return _fresh(zone, dnskey, creation, now), part
+
+
+def _of_others(
+    tx: store.Transaction, zone: Zone, policy: Policy, creation: Creation, taken: frozenset[int]
+) -> Key | None:
+    """The newest key that other zones of the policy have in common, newer than the one to be replaced.
+
+    None where this zone is the first that needs one, or where its tags are taken here.
+    """
+    old = creation.predecessor
+    since = old.sharing.since if old is not None and old.sharing is not None else -1
+    key = store.newest_shared(tx, zone[1], policy.name, creation.spec, since)
+    is_usable = key is not None and fits(key, creation.spec) and not private.tags_of(key.dnskey) & taken
+    return key if is_usable else None
+
+
+def _fresh(zone: Zone, dnskey: bytes, creation: Creation, now: int) -> Key:
+    """A key as it begins in a zone, where nobody has seen it."""
+    origin, view = zone[0].lower(), zone[1]
+    role = creation.spec.role
     return Key(
         id=key_id(origin, view, dnskey),
         origin=origin,
@@ -186,4 +235,4 @@ def new_key(
         created_at=now,
         generation=creation.generation,
         store=creation.spec.store,
-    ), part
+    )

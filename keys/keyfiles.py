@@ -150,7 +150,8 @@ def _obstacle(wanted: Sequence[FileKey], noted: Sequence[Noted], stored: Sequenc
     own = {key.dnskey for key in stored}
     missing = [one.file for one in noted if one.dnskey not in own or not is_wanted]
     return (
-        f"the parent may have the DS of {', '.join(missing)}: it goes on signing; `zonewright key import` takes it over"
+        f"the parent may have the DS of {', '.join(missing)}: it goes on signing; `zonewright key import` takes it "
+        "over, and `policy insecure` of dnssec takes the signatures away after that"
         if missing
         else ""
     )

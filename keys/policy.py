@@ -86,7 +86,7 @@ class KeySpec:
     """One key that a zone is to have at any time; `lifetime` None means that it is never replaced by itself.
 
     `bits` is the length of an RSA modulus, None for algorithms of one size. `store` names where it is made and
-    signs, empty for the state database.
+    signs, empty for the state database. `shared`: zones of this policy in one view have the same key.
     """
 
     role: Role = Role.CSK
@@ -94,6 +94,7 @@ class KeySpec:
     lifetime: int | None = None
     bits: int | None = None
     store: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ class Policy:
     """Whether each algorithm of the DNSKEY RRset signs everything at any time (RFC 4035 section 2.2)."""
     serial: Literal["auto", "increment", "unixtime", "date"] = "auto"
     zonemd: bool = False
+    offline_ksk: bool = False
+    """Whether KSKs are out of reach: what they sign comes ahead of time, in signed key responses (`offline`)."""
     key_files: tuple[FileKey, ...] = ()
     """Keys that stay in files and are never rolled; without any, keys are made and kept in the state."""
 
@@ -162,6 +165,11 @@ class Policy:
         tenth of the time that is left for renewing.
         """
         return max(1, min(self.jitter // _BATCHES_PER_JITTER, self.refresh // _REFRESH_PART))
+
+    @property
+    def is_dictated(self) -> bool:
+        """Whether signed key responses say when DNSKEYs and their signatures come and go, not the rules of rollover."""
+        return self.offline_ksk and not self.is_insecure
 
     @property
     def is_insecure(self) -> bool:

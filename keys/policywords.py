@@ -54,6 +54,7 @@ ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
         "delete-delay": "purge-after",
         "keystore": "store",
         "ksk-lifetime": "keys",
+        "ksk-shared": "keys",
         "ksk-size": "keys",
         "nsec3": "denial",
         "nsec3-iterations": "denial",
@@ -205,6 +206,7 @@ SCALARS: Final[Mapping[str, Read]] = MappingProxyType(
         "algorithm-roll": choice("strict", "liberal"),
         "serial": choice("auto", "increment", "unixtime", "date"),
         "zonemd": _boolean,
+        "offline-ksk": _boolean,
     }
 )
 """The words of a policy with one value, and how it is read."""
@@ -216,6 +218,7 @@ KEY: Final[Mapping[str, Read]] = MappingProxyType(
         "lifetime": _lifetime,
         "bits": _number(RSA_BITS.start, RSA_BITS.stop - 1),
         "store": text_word,
+        "shared": _boolean,
     }
 )
 DENIAL: Final[Mapping[str, Read]] = MappingProxyType(
@@ -273,7 +276,7 @@ def _key_words(key: KeySpec) -> dict[str, Any]:
     words: dict[str, Any] = {"role": str(key.role), "algorithm": ALGORITHMS[key.algorithm], "lifetime": lifetime}
     if key.bits is not None:
         words["bits"] = key.bits
-    return {**words, "store": key.store or STATE}
+    return {**words, "store": key.store or STATE, "shared": key.shared}
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -56,6 +56,10 @@ _PROTOCOL: Final = 3
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
+OFFLINE: Final = b"offline:"
+"""In the place of a private part that is out of reach on purpose: what the key signs comes in signed key responses."""
+
+
 # ------------------------------------------------------------------ making
 
 
@@ -288,6 +292,8 @@ def export_bind(
 ) -> ExportedKey:
     """The key's files; of a key in a token the private one says where it is. Raises PrivateKeyError."""
     private = vault.open(key_id, sealed)
+    if private == OFFLINE:
+        raise PrivateKeyError(key_id, "its private part is offline")
     if pkcs11.is_reference(private):
         fields = {"Label": private.decode("ascii")}
     else:
@@ -316,7 +322,7 @@ def signing_key(vault: Vault, key: Key, sealed: bytes) -> SigningKey:
     """The engine's handle of a key, of a slow one without its private part. Raises PrivateKeyError."""
     private = vault.open(key.id, sealed)
     try:
-        if pkcs11.is_reference(private):
+        if private == OFFLINE or pkcs11.is_reference(private):
             return SigningKey.slow(key.dnskey)
         if key.algorithm not in FAST_ALGORITHMS:
             _opened(key.id, key.dnskey, private)
@@ -331,9 +337,20 @@ def public_handle(key: Key) -> SigningKey:
     return SigningKey.slow(key.dnskey)
 
 
+def is_offline(vault: Vault, key_id: str, sealed: bytes) -> bool:
+    """Whether the private part is out of reach on purpose. Raises PrivateKeyError."""
+    return vault.open(key_id, sealed) == OFFLINE
+
+
+def is_stored_here(vault: Vault, key_id: str, sealed: bytes) -> bool:
+    """Whether the private part itself is what is sealed, not where it is. Raises PrivateKeyError."""
+    part = vault.open(key_id, sealed)
+    return part != OFFLINE and not pkcs11.is_reference(part)
+
+
 def prove(key_id: str, dnskey: bytes, private: bytes) -> None:
     """See that a private part is the DNSKEY's, as far as that can be seen from here. Raises PrivateKeyError."""
-    if not pkcs11.is_reference(private):
+    if private != OFFLINE and not pkcs11.is_reference(private):
         _opened(key_id, dnskey, private)
 
 
@@ -394,6 +411,10 @@ class SlowSigner:
     def sign(self, key_id: str, octets: Sequence[bytes]) -> list[bytes]:
         """The signatures, in order. Raises StoreError, SlowKeyError."""
         key, private = self._keys[key_id]
+        if private == OFFLINE:
+            raise SlowKeyError(
+                key_id, f"the private part of key {key.tag} is offline, and no response has its signature"
+            )
         if pkcs11.is_reference(private):
             signatures = self._token(key, private).sign(private, key.algorithm, octets)
         else:

@@ -45,7 +45,8 @@ class Refusal:
 
 def refusals(policy: Policy) -> list[Refusal]:
     """All that is wrong with a policy; a policy without any may sign zones."""
-    return [*key_refusals(policy.keys), *_time_refusals(policy), *_digest_refusals(policy), *_zonemd_refusals(policy)]
+    refused = [*key_refusals(policy.keys), *_time_refusals(policy), *_digest_refusals(policy)]
+    return [*refused, *_zonemd_refusals(policy), *_offline_refusals(policy)]
 
 
 def key_refusals(keys: tuple[KeySpec, ...]) -> list[Refusal]:
@@ -125,6 +126,15 @@ def _zonemd_refusals(policy: Policy) -> Iterator[Refusal]:
             yield Refusal(
                 ("zonemd", f"keys.{number}"), f"zonemd needs keys that sign the zone in memory; this one is {where}"
             )
+
+
+def _offline_refusals(policy: Policy) -> Iterator[Refusal]:
+    for number, key in enumerate(policy.keys if policy.offline_ksk else ()):
+        words = (f"keys.{number}", "keys", "offline-ksk")
+        if key.role is Role.CSK:
+            yield Refusal(words, "offline-ksk wants a ksk and a zsk; a csk signs the zone, which is done online")
+        elif key.shared:
+            yield Refusal(words, "offline-ksk: a response is of one zone; keys that zones share are not taken")
 
 
 def _digest_refusals(policy: Policy) -> Iterator[Refusal]:

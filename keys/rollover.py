@@ -31,6 +31,7 @@ __all__ = [
     "Step",
     "Wait",
     "abort",
+    "fits",
     "next_step",
     "not_before",
     "settle",
@@ -240,6 +241,8 @@ def _later(due: Due, now: int) -> int | None:
 
 def _may_squash(key: Key, kind: RecordKind, keys: Sequence[Key], policy: Policy, now: int) -> bool:
     """Whether a record on its way in can be withdrawn at once, before it counts as being in every cache."""
+    if _is_dictated(kind, policy):
+        return False
     return key.goal is Goal.ABSENT and not _forbidden(key, kind, RecordState.SQUASHED, keys, policy, now)
 
 
@@ -252,12 +255,14 @@ def _next_goal(
     """What keys the policy wants: one for each of its roles and algorithms, replaced in time, and no other."""
     if held := _held_by_providers(keys, policy, providers):
         return held
+    if policy.is_dictated:
+        return []
     wanted: set[str] = set()
     waits = []
     for spec in policy.keys:
-        lines = [key for key in keys if key.goal is Goal.PRESENT and _fits(key, spec)]
+        lines = [key for key in keys if key.goal is Goal.PRESENT and fits(key, spec)]
         if not lines:
-            left = [key for key in keys if _fits(key, spec) and key.successor is None and not is_hidden(key)]
+            left = [key for key in keys if fits(key, spec) and key.successor is None and not is_hidden(key)]
             if left:
                 return NewGoal(left[-1], Goal.PRESENT, "the policy wants it again")
             return _creation(keys, spec, _replaced(keys, spec), "the policy wants one")
@@ -316,7 +321,8 @@ def _has_role(key: Key, spec: KeySpec) -> bool:
     return roles and key.algorithm == spec.algorithm
 
 
-def _fits(key: Key, spec: KeySpec) -> bool:
+def fits(key: Key, spec: KeySpec) -> bool:
+    """Whether the key is one that `spec` wants."""
     is_long_enough = spec.bits is None or key.bits == spec.bits
     return _has_role(key, spec) and key.store == spec.store and is_long_enough
 
@@ -331,6 +337,8 @@ def _next_decision(
     waits = []
     for key in keys:
         for kind, standing in key.states.items():
+            if _is_dictated(kind, policy):
+                continue
             wanted = _wanted(key, kind, standing.state, keys)
             if isinstance(wanted, Due):
                 waits.append(Blocked(key, kind, RecordState.RUMOURED, wanted.reason))
@@ -341,6 +349,11 @@ def _next_decision(
                     return Move(key, kind, wanted, now, f"{kind} is {verb}, its key is to be {key.goal}")
                 waits.append(Blocked(key, kind, wanted, "it would break a chain", rules=tuple(sorted(forbidden))))
     return waits
+
+
+def _is_dictated(kind: RecordKind, policy: Policy) -> bool:
+    """Whether a record comes and goes by signed key responses; what caches have of it is a fact all the same."""
+    return policy.is_dictated and kind in (RecordKind.DNSKEY, RecordKind.KRRSIG)
 
 
 def _wanted(key: Key, kind: RecordKind, state: RecordState, keys: Sequence[Key]) -> RecordState | Due | None:

@@ -57,6 +57,8 @@ class Provenance(StrEnum):
     """It stays in the operator's files."""
     FOREIGN = "foreign"
     """Another provider signs with it (RFC 8901); only its public part is known."""
+    OFFLINE = "offline"
+    """Only its public part is here."""
 
 
 class Standing(NamedTuple):
@@ -96,6 +98,13 @@ class Sighting(NamedTuple):
         return Sighting(self.is_present, self.since, max(self.until, look.until), ttl, is_word)
 
 
+class Sharing(NamedTuple):
+    """By which policy zones have a key in common, and since when there is that key: its lifetime counts from there."""
+
+    policy: str
+    since: int
+
+
 RSA: Final = frozenset({8, 10})
 """RSASHA256 and RSASHA512."""
 
@@ -115,7 +124,8 @@ class Key:
 
     `active_at` is when it took up its work, from where its lifetime counts; `retire_at` is set where an operator
     decided when that work ends. `generation` counts the keys of its role before it. `is_request_open` tells that what
-    was asked of the parent before the present request was never seen to be done, and may still be.
+    was asked of the parent before the present request was never seen to be done, and may still be. `sharing` is there
+    when other zones may have the same key pair, each with states of its own.
     """
 
     id: str
@@ -138,6 +148,7 @@ class Key:
     store: str = ""
     sighting: Sighting | None = None
     is_request_open: bool = False
+    sharing: Sharing | None = None
 
     @property
     def role(self) -> Role:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from keys.policy import DEFAULT, Policy, from_text, to_text
-from keys.states import ON_ITS_WAY, Goal, Key, Provenance, RecordKind, RecordState, Sighting, Standing
+from keys.policy import DEFAULT, KeySpec, Policy, from_text, to_text
+from keys.states import ON_ITS_WAY, Goal, Key, Provenance, RecordKind, RecordState, Sharing, Sighting, Standing
 
 SCHEMA: Final[tuple[str, ...]] = (
     """CREATE TABLE keys (
@@ -100,10 +100,41 @@ WORD_SCHEMA: Final[tuple[str, ...]] = (
 )
 """An operator's word about the parent is told from what was seen."""
 
+SHARING_SCHEMA: Final[tuple[str, ...]] = (
+    "ALTER TABLE keys ADD COLUMN shared_by TEXT",
+    "ALTER TABLE keys ADD COLUMN shared_since INTEGER",
+    """CREATE INDEX keys_shared ON keys (view, shared_by, algorithm, is_ksk, is_zsk, store, shared_since)
+        WHERE shared_by IS NOT NULL""",
+    "CREATE INDEX keys_of_dnskey ON keys (dnskey)",
+)
+"""Key pairs that several zones have: each has a row, states and a sealed private part of its own."""
+
+OFFLINE_SCHEMA: Final[tuple[str, ...]] = (
+    """CREATE TABLE key_planned (
+        key_id TEXT PRIMARY KEY,
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        dnskey BLOB NOT NULL,
+        publish_at INTEGER NOT NULL,
+        active_at INTEGER NOT NULL,
+        retire_at INTEGER,
+        octets BLOB
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE key_response (
+        origin BLOB NOT NULL,
+        view TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (origin, view, since)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX key_planned_of ON key_planned (origin, view)",
+)
+"""With an offline KSK: zone signing keys made ahead (without octets once they are keys), and what was signed ahead."""
+
 _COLUMNS: Final = (
     "id, origin, view, algorithm, is_ksk, is_zsk, dnskey, tag, goal, created_at, active_at, predecessor, successor,"
     " provenance, retire_at, generation, store, is_request_open, seen_present, seen_since, seen_until, seen_ttl,"
-    " seen_is_word"
+    " seen_is_word, shared_by, shared_since"
 )
 _MARKS: Final = ", ".join("?" * len(_COLUMNS.split(",")))
 
@@ -201,8 +232,11 @@ def pkcs8(tx: Transaction, key_id: str) -> bytes:
 
 
 def all_pkcs8(tx: Transaction) -> list[tuple[str, bytes]]:
-    """Every sealed private part with its key's id, those in the trash too."""
-    sql = "SELECT key_id, octets FROM key_private UNION SELECT key_id, octets FROM key_trash"
+    """Every sealed private part with its key's id, those in the trash and those made ahead too."""
+    sql = (
+        "SELECT key_id, octets FROM key_private UNION SELECT key_id, octets FROM key_trash "
+        "UNION SELECT key_id, octets FROM key_planned WHERE octets IS NOT NULL"
+    )
     return [(key_id, bytes(octets)) for key_id, octets in tx.execute(sql)]
 
 
@@ -211,6 +245,7 @@ def replace_pkcs8(tx: Transaction, sealed: Iterable[tuple[str, bytes]]) -> None:
     for key_id, octets in sealed:
         tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (octets, key_id))
         tx.execute("UPDATE key_trash SET octets = ? WHERE key_id = ?", (octets, key_id))
+        tx.execute("UPDATE key_planned SET octets = ? WHERE key_id = ? AND octets IS NOT NULL", (octets, key_id))
 
 
 def wrapping(tx: Transaction) -> str | None:
@@ -222,6 +257,18 @@ def wrapping(tx: Transaction) -> str | None:
 def set_wrapping(tx: Transaction, parameters: str) -> None:
     """Remember how the private parts are sealed from now on."""
     tx.execute("INSERT OR REPLACE INTO key_wrapping (only, parameters) VALUES (1, ?)", (parameters,))
+
+
+def withdraw_private(tx: Transaction, key: Key, sealed: bytes, reason: str, now: int) -> None:
+    """Put a key's private part into the trash, and `sealed` in its place: the key stays, as one that is offline."""
+    tx.execute(
+        "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
+        "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
+        (now, reason, key.id),
+    )
+    tx.execute("UPDATE key_private SET octets = ? WHERE key_id = ?", (sealed, key.id))
+    tx.execute("UPDATE keys SET provenance = ? WHERE id = ?", (str(Provenance.OFFLINE), key.id))
+    note(tx, key, now, "key", "private part deleted", reason)
 
 
 def timing(tx: Transaction, key_id: str) -> dict[str, int]:
@@ -237,14 +284,43 @@ def history(tx: Transaction, key_id: str) -> list[tuple[int, str, str, str]]:
 
 
 def delete(tx: Transaction, key: Key, reason: str, now: int) -> None:
-    """Delete one key; its private part goes to the trash, its history stays and says why."""
+    """Delete one key; its history stays and says why, its private part goes to the trash unless another zone has it."""
     note(tx, key, now, "key", "deleted", reason)
-    tx.execute(
-        "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
-        "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
-        (now, reason, key.id),
-    )
+    if not is_elsewhere(tx, key.id, key.dnskey):
+        tx.execute(
+            "INSERT OR REPLACE INTO key_trash (key_id, origin, view, dnskey, tag, octets, deleted_at, reason) "
+            "SELECT id, origin, view, dnskey, tag, octets, ?, ? FROM keys JOIN key_private ON key_id = id WHERE id = ?",
+            (now, reason, key.id),
+        )
     tx.execute("DELETE FROM keys WHERE id = ?", (key.id,))
+
+
+def is_elsewhere(tx: Transaction, key_id: str, dnskey: bytes) -> bool:
+    """Whether another zone has the same key pair: then it is no secret to be rid of yet."""
+    return (
+        tx.execute("SELECT 1 FROM keys WHERE dnskey = ? AND id <> ? LIMIT 1", (dnskey, key_id)).fetchone() is not None
+    )
+
+
+def newest_shared(tx: Transaction, view: str, policy: str, spec: KeySpec, since: int) -> Key | None:
+    """The newest key of this kind, made after `since`, that zones of a policy have in common: one zone's row of it."""
+    row = tx.execute(
+        "SELECT id FROM keys WHERE view = ? AND shared_by = ? AND algorithm = ? AND is_ksk = ? AND is_zsk = ? "
+        "AND store = ? AND shared_since > ? AND goal = 'present' ORDER BY shared_since DESC LIMIT 1",
+        (view, policy, spec.algorithm, spec.role.is_ksk, spec.role.is_zsk, spec.store, since),
+    ).fetchone()
+    return None if row is None else load_key(tx, row[0])
+
+
+def load_same(tx: Transaction, key: Key) -> list[Key]:
+    """The same key pair in every zone that has it, this one's included."""
+    return _load(tx, "WHERE dnskey = ? ORDER BY origin, view", (key.dnskey,))
+
+
+def sharers(tx: Transaction) -> dict[bytes, int]:
+    """How many zones have each key that zones have in common, by its DNSKEY rdata."""
+    found = tx.execute("SELECT dnskey, count(*) FROM keys WHERE shared_by IS NOT NULL GROUP BY dnskey")
+    return {bytes(dnskey): int(count) for dnskey, count in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +358,7 @@ def wipe(tx: Transaction, thrown: Trashed, now: int) -> None:
 
 def forget(tx: Transaction, origin: bytes, view: str = "") -> None:
     """Delete a zone's keys, private parts included; only for zones gone longer than state is kept."""
-    for table in ("keys", "key_trash", "zone_policy"):
+    for table in ("keys", "key_trash", "zone_policy", "key_planned", "key_response"):
         tx.execute(f"DELETE FROM {table} WHERE origin = ? AND view = ?", (origin.lower(), view))  # noqa: S608 (the names)
 
 
@@ -350,7 +426,7 @@ def _row(key: Key) -> tuple[object, ...]:
     roles = (int(key.is_ksk), int(key.is_zsk))
     life = (str(key.goal), key.created_at, key.active_at, key.predecessor, key.successor, str(key.provenance))
     parent = (int(key.is_request_open), *(key.sighting or (None, None, None, None, False)))
-    rolling = (key.retire_at, key.generation, key.store, *parent)
+    rolling = (key.retire_at, key.generation, key.store, *parent, *(key.sharing or (None, None)))
     return (key.id, key.origin.lower(), key.view, key.algorithm, *roles, key.dnskey, key.tag, *life, *rolling)
 
 
@@ -377,6 +453,7 @@ def _key(row: Sequence[Any], states: Mapping[RecordKind, Standing]) -> Key:
         store=row[16],
         is_request_open=bool(row[17]),
         sighting=None if row[18] is None else Sighting(bool(row[18]), row[19], row[20], row[21], bool(row[22])),
+        sharing=None if row[23] is None else Sharing(*row[23:25]),
     )
 
 

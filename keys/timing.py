@@ -111,11 +111,16 @@ def shortest_lifetime(policy: Policy, spec: KeySpec, ttls: ServedTTLs | None = N
 
 
 def retire_at(key: Key, spec: KeySpec, policy: Policy, ttls: ServedTTLs) -> int | None:
-    """When the key's work ends and its successor's begins; None for never."""
+    """When the key's work ends and its successor's begins; None for never.
+
+    For a shared key that is one moment for all zones that have it, so that they roll to one successor.
+    """
     if key.retire_at is not None:
         return key.retire_at
     if spec.lifetime is None or key.active_at is None:
         return None
+    if key.sharing is not None:
+        return key.sharing.since + spec.lifetime
     return key.active_at + _lifetime(key, spec.lifetime, shortest_lifetime(policy, spec, ttls))
 
 

@@ -25,7 +25,9 @@ def wipe(tx: store.Transaction, vault: private.Vault, thrown: Sequence[store.Tra
     kept: list[tuple[store.Trashed, str]] = []
     for one in thrown:
         try:
-            private.destroy(vault, one.key_id, one.octets)
+            # What a token has may be the part of a key that another zone still has.
+            if not store.is_elsewhere(tx, one.key_id, one.dnskey):
+                private.destroy(vault, one.key_id, one.octets)
         except KeysError as error:
             kept.append((one, str(error)))
         else:

@@ -10,10 +10,11 @@ from typing import Final
 from engine import SigningKey, SigningPlan, Version, name_to_text
 from keys.ds import announced, cdnskey_rdatas, cds_rdatas, leaves
 from keys.errors import KeySetError, PrivateKeyError
+from keys.ksr import Section
 from keys.policy import Policy
 from keys.providerstore import Csync
 from keys.states import Key, RecordKind
-from signer import csync
+from signer import ahead, csync
 from signer.denial import NSEC3PARAM, NSEC3PARAM_TTL, nsec3param_rdatas, to_engine
 from signer.sources import unsigned
 from zones import check
@@ -67,13 +68,19 @@ def prepare(
     serial: int,
     now: int,
     shared: Shared = ALONE,
+    section: Section | None = None,
 ) -> PreparedZone:
-    """The zone as it is to be signed: foreign DNSSEC records dropped, the apex edited, the plan made."""
+    """The zone as it is to be signed: foreign DNSSEC records dropped, the apex edited, the plan made.
+
+    `section` is what an offline KSK signed ahead: its RRsets are what stands at the apex.
+    """
     bare, findings = unsigned(version, [*keys, *shared.foreign], policy)
     edits = apex_edits(bare, keys, policy, serial, now, shared)
     if policy.zonemd and not any(handles[key.id].is_slow for key in keys if signs_zone(key) and key.id in handles):
         edits.append(zonemd_edit(bare, serial))
     edited = bare.edited(edits)
+    if section is not None:
+        edited = edited.edited(ahead.edits(section, keys, policy))
     return PreparedZone(edited, signing_plan(keys, handles, policy, now), findings)
 
 

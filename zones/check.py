@@ -65,6 +65,9 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType(
         "still-signed": "warning",
         "other-keys-sign": "warning",
         "serial-not-raised": "warning",
+        "offline-ksk-ends": "warning",
+        "offline-ksk-waits": "warning",
+        "offline-ksk-online": "warning",
         # These are about one zone, and hold it.
         "duplicate-origin": "error",
         "zone-name": "error",

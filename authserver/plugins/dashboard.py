@@ -19,6 +19,8 @@ _ADDRESS = Argument("ADDRESS", Endpoint(default_port=9154), optional=True)
 
 SCHEMA = Schema(arguments=(_ADDRESS,), once=True)
 
+BEFORE: Final = "errors"
+
 DEFAULT: Final = ("localhost", 9154)
 MOST_ZONES: Final = 1000
 HEADERS: Final = (

@@ -647,6 +647,10 @@ impl SignedVersion {
         filled.map_err(SignatureError::new_err)
     }
 
+    fn give(&self, rrsigs: Vec<PyBackedBytes>) -> PyResult<()> {
+        rrsigs.iter().try_for_each(|rrsig| self.0.give(rrsig)).map_err(SignatureError::new_err)
+    }
+
     #[pyo3(signature = (limit = 256))]
     fn unverified<'py>(&self, py: Python<'py>, limit: usize) -> Vec<ForeignRow<'py>> {
         let found = py.detach(|| self.0.unverified(limit));

@@ -605,7 +605,9 @@ impl SignedVersion {
     }
 
     fn carry_unit(&self, previous: &Self, keys: &[Option<usize>], unit: Unit, from: Unit) {
-        let oldest = self.plan.as_ref().map_or(0, |plan| plan.carry_until);
+        // By the same plan nothing would be made anew, and what was given can't be.
+        let is_same_plan = self.plan.iter().zip(&previous.plan).any(|(own, old)| Arc::ptr_eq(own, old));
+        let oldest = self.plan.as_ref().filter(|_| !is_same_plan).map_or(0, |plan| plan.carry_until);
         for ((number, key), old) in self.keys().iter().enumerate().zip(keys) {
             let Some(old) = *old else { continue };
             let signature = previous.slot(old, from).and_then(Slot::get);
@@ -784,16 +786,53 @@ impl SignedVersion {
     pub fn fill(&self, slot: SlotNumber, octets: &[u8]) -> Result<(), String> {
         let (key, unit) = self.numbered(slot)?;
         let (inception, expiration, _) = self.message(key, unit);
-        let signature = Signature { inception, expiration, octets: octets.into() };
+        self.put(slot.0, key, unit, Signature { inception, expiration, octets: octets.into() })
+    }
+
+    /// Put a signature that was made elsewhere into its slot, if it is right and the slot is empty.
+    fn put(&self, number: usize, key: &PlanKey, unit: Unit, signature: Signature) -> Result<(), String> {
         self.holds(key, unit, &signature)?;
         let signature = Arc::new(signature);
-        if self.slot(slot.0, unit).is_some_and(|slot| slot.set(Arc::clone(&signature)).is_ok()) {
+        if self.slot(number, unit).is_some_and(|slot| slot.set(Arc::clone(&signature)).is_ok()) {
             self.count(key, &signature);
             if key.public.is_some() {
-                self.note(slot.0, unit);
+                self.note(number, unit);
             }
         }
         Ok(())
+    }
+
+    /// Take RRSIG rdata over an RRset of the apex that was made ahead of time, with a validity of its own; verified here,
+    /// unless the algorithm is verified elsewhere. A slot that is filled already stays as it is.
+    ///
+    /// # Errors
+    /// It is of no RRset or key of the plan, or wrong.
+    pub fn give(&self, rrsig: &[u8]) -> Result<(), String> {
+        let (given, rest) = rrsig.split_first_chunk::<18>().ok_or("an RRSIG that is cut short")?;
+        let [t0, t1, algorithm, _, _, _, _, _, e0, e1, e2, e3, i0, i1, i2, i3, k0, k1] = *given;
+        let (rtype, tag) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([k0, k1]));
+        let (inception, expiration) = (u32::from_be_bytes([i0, i1, i2, i3]), u32::from_be_bytes([e0, e1, e2, e3]));
+        let named = format!("the RRSIG of key {tag} over {}", rdata::rtype_to_text(rtype));
+        let (signer, octets) =
+            rest.split_at_checked(self.signer.len()).ok_or_else(|| format!("{named} is cut short"))?;
+        let rrset = self.version.rrset_at(0, rtype).ok_or_else(|| format!("{named} is of no RRset at the apex"))?;
+        let unit = Unit::RRset(0, rrset.index);
+        let mut found = Err(format!("{named} is of no key that is to sign it"));
+        for (number, key) in self.keys().iter().enumerate().filter(|(_, key)| self.signs(key, unit)) {
+            if key.key.key_tag() != tag || key.key.algorithm() != algorithm {
+                continue;
+            }
+            let head = head(key, self.labels_of(unit), rtype, rrset.ttl, [inception, expiration]);
+            if head != *given || !signer.eq_ignore_ascii_case(&self.signer) {
+                found = Err(format!("{named} is of another TTL or name"));
+                continue;
+            }
+            found = self.put(number, key, unit, Signature { inception, expiration, octets: octets.into() });
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
     }
 
     /// The next signatures, `limit` at most, that are to be verified elsewhere.

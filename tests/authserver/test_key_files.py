@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from authserver.publication import Work
-from authserver.publisher import Publisher
+from authserver.publisher import Publisher, mark_served
 from authserver.state import State
 from engine import Clock
 from keys import custody, keyfiles, store
-from keys.policy import DEFAULT
-from keys.states import RecordKind
+from keys.policy import DEFAULT, INSECURE
+from keys.states import RecordKind, Sighting
 from tests.authserver.test_publisher import NOW, after_restart, content, new_zone, publish, seal
 from tests.keys.making import KSK, ZSK, write_key
 
@@ -289,3 +289,42 @@ def test_a_zone_that_is_forgotten_leaves_no_note_of_its_files(publisher, state, 
     publisher.tidy()
     with state.reader() as tx:
         assert keyfiles.load(tx, zone.key) == []
+
+
+def note_served(publisher, zone):
+    """The live version is sealed, and every server has it."""
+    if zone.live.signed.is_signed and not zone.live.signed.is_sealed:
+        seal(publisher, zone)
+    with publisher.state.transaction() as tx:
+        mark_served(tx, zone.key, zone.live, publisher.clock.now())
+
+
+def test_signatures_of_key_files_leave_when_they_are_imported_and_the_parent_has_no_ds(publisher, clock, key):
+    one = key()
+    zone = new_zone(policy=policy(one))
+    publish(publisher, zone)
+    note_served(publisher, zone)
+    assert put_in_force(publisher, zone, INSECURE) == ["other-keys-sign"]
+    assert "`zonewright key import` takes it over, and `policy insecure`" in zone.findings[0].message
+    assert dnskeys(zone) == {one.dnskey}
+    publisher.adopt(zone.key, [custody.import_bind(one.file)])
+    assert put_in_force(publisher, zone, INSECURE) == []
+    note_served(publisher, zone)
+    for day in range(1, 30):
+        clock.stop_at(NOW + day * 86400)
+        if zone.live.signed.is_signed:
+            version = zone.live.signed.version
+            asks = version.rrset(zone.key.origin, CDS)
+            assert asks is None or asks[1] == [bytes(5)], "CDS asks for the removal of every DS (RFC 8078 section 4)"
+            # The parent has the DS for five days more.
+            seen = Sighting(day < 6, clock.now(), clock.now(), 3600)
+            publisher.saw(zone.key, {kept.id: seen for kept in zone.keys})
+            assert day > 6 or dnskeys(zone) == {one.dnskey}
+        publisher.run([Work(zone)])
+        note_served(publisher, zone)
+    assert not zone.live.signed.is_signed
+    assert zone.live.signed.version.rrset(zone.key.origin, DNSKEY) is None
+    zone.policy = None
+    publisher.run([Work(zone)])
+    assert not zone.live.signed.is_signed
+    assert zone.findings == ()

@@ -43,8 +43,7 @@ class World:
         self.clock.stop_at(NOW)
         self.zone = self._new_zone()
 
-    @staticmethod
-    def _new_zone() -> Zone:
+    def _new_zone(self) -> Zone:
         return Zone(ZoneKey(ORIGIN, ""), DEFAULT, ZoneSlot(ORIGIN))
 
     def run(self, story: Callable[["World"], Awaitable[None]]) -> None:

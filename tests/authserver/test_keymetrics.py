@@ -46,6 +46,13 @@ def test_states_have_numbers_and_the_next_event_a_time():
     assert "zonewright_zone_ds_mismatch" not in found
 
 
+def test_what_an_offline_ksk_signed_ahead_counts_down():
+    assert "zonewright_zone_offline_ksk_left_seconds" not in samples(zone(0))
+    ahead = zone(0)
+    ahead.offline_until = START + 86400
+    assert samples(ahead, now=START + 400)["zonewright_zone_offline_ksk_left_seconds"] == 86000
+
+
 def test_a_parent_that_waits_and_one_that_has_another_ds_are_seen():
     waiting = zone(3)
     asked = waiting.keys[0].states

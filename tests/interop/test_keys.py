@@ -40,13 +40,13 @@ def keygen(directory: Path, algorithm: str) -> list[Path]:
     return sorted(directory.glob("K*.key"))
 
 
-def judge_dump(server: Zonewright, directory: Path) -> None:
+def judge_dump(server: Zonewright, directory: Path, origin: str = ORIGIN) -> None:
     """What transfers show is right to BIND and to ldns."""
-    server.wait_served(ORIGIN)
-    server.wait_sealed(ORIGIN)
+    server.wait_served(origin)
+    server.wait_sealed(origin)
     dump = directory / "dump.zone"
-    dump.write_text(server.dump(ORIGIN))
-    judge("dnssec-verify", "-q", "-o", ORIGIN, dump)
+    dump.write_text(server.dump(origin))
+    judge("dnssec-verify", "-q", "-o", origin, dump)
     judge("ldns-verify-zone", "-V", "1", dump)
 
 

@@ -15,7 +15,14 @@ ORIGIN = b"\x07example\x04test\x00"
 def tx() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
-    for statement in (*store.SCHEMA, *store.ROLLOVER_SCHEMA, *store.TRASH_SCHEMA, *store.WORD_SCHEMA):
+    for statement in (
+        *store.SCHEMA,
+        *store.ROLLOVER_SCHEMA,
+        *store.TRASH_SCHEMA,
+        *store.WORD_SCHEMA,
+        *store.SHARING_SCHEMA,
+        *store.OFFLINE_SCHEMA,
+    ):
         connection.execute(statement)
     yield connection
     connection.close()

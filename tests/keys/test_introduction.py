@@ -162,10 +162,42 @@ def test_a_key_nobody_saw_gives_way(tx: sqlite3.Connection) -> None:
     assert [key.dnskey for key in store.load(tx, *ZONE)] == [one.dnskey]
 
 
-def test_a_key_that_is_served_does_not(tx: sqlite3.Connection) -> None:
-    introduction.served(tx, advance(tx, []).keys, NOW)
-    with pytest.raises(KeySetError, match="served with a key made here"):
-        adopt(tx, imported())
+def test_a_key_that_is_served_rolls_over_to_the_imported_one_and_that_back_to_one_made_here(
+    tx: sqlite3.Connection,
+) -> None:
+    old = settled(tx, NOW)
+    one = imported()
+    keys = adopt(tx, one)
+    assert words(keys) == {old.tag: "OOOO", one.tag: "HHHH"}
+    assert [key.goal for key in keys] == [Goal.ABSENT, Goal.PRESENT]
+    new = settled(tx, NOW + 10**7)
+    assert (new.dnskey, new.provenance, new.is_zsk) == (one.dnskey, Provenance.IMPORTED, True)
+    introduction.roll(tx, new, NOW + 2 * 10**7, "by hand", NOW + 2 * 10**7)
+    last = settled(tx, NOW + 2 * 10**7)
+    assert last.dnskey not in {old.dnskey, one.dnskey}
+    assert last.provenance is Provenance.GENERATED
+
+
+def settled(tx: sqlite3.Connection, start: int) -> introduction.Key:
+    """The one key that is to stay after thirty days in which the parent does what it is asked."""
+    for now in range(start, start + 30 * 86400, 86400):
+        for key in store.load(tx, *ZONE):
+            introduction.sighted(tx, key, Sighting(key.wants_ds, now, now, 3600))
+        introduction.served(tx, advance(tx, store.load(tx, *ZONE), now).keys, now)
+    (key,) = [key for key in store.load(tx, *ZONE) if key.goal is Goal.PRESENT]
+    assert words([key]) == {key.tag: "OOOO"}
+    return key
+
+
+def test_a_key_of_an_algorithm_or_role_that_is_not_at_work_is_not_rolled_over_to(tx: sqlite3.Connection) -> None:
+    settled(tx, NOW)
+    for flags, algorithm in ((256, 13), (257, 15)):
+        with pytest.raises(KeySetError, match=f"of algorithm {algorithm} is at work here that key"):
+            adopt(tx, imported(flags, algorithm))
+    one = imported()
+    adopt(tx, one)
+    with pytest.raises(KeySetError, match=r"is at work here|another key of tag"):
+        adopt(tx, imported(), imported())
 
 
 def test_a_retired_key_signs_no_more_and_leaves_when_no_cache_needs_it(tx: sqlite3.Connection) -> None:

@@ -64,6 +64,7 @@ policies:
     algorithm-roll: liberal
     serial: unixtime
     zonemd: false
+    offline-ksk: false
 """
 
 
@@ -206,12 +207,12 @@ CHAIN = "each algorithm of the DNSKEY RRset has to sign everything (RFC 4035 sec
         ("store: hsm", "2:17: policy corp: store: 'hsm' is unknown; accepted: state"),
         (
             "keys: csk",
-            "2:16: policy corp: keys is 'csk', not a list of keys, each with role, algorithm, lifetime, bits, store",
+            "2:16: policy corp: keys is 'csk', not a list of keys, each with role, algorithm, lifetime, bits, store, shared",
         ),
         ("keys: []", "2:16: policy corp: keys is empty; 'extends: insecure' makes a zone give its signatures up"),
         (
             "keys: [csk]",
-            "2:17: policy corp: keys is 'csk', not a mapping of role, algorithm, lifetime, bits, store",
+            "2:17: policy corp: keys is 'csk', not a mapping of role, algorithm, lifetime, bits, store, shared",
         ),
         ("keys: [{}]", "2:17: policy corp: keys: role is missing; accepted: csk, ksk, zsk"),
         (

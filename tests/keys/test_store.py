@@ -87,7 +87,13 @@ def test_a_restart_at_any_point_gives_the_same_future(
 ) -> None:
     """P7 of the rollover's properties: what is saved is all that the future depends on."""
     tx = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in (*store.SCHEMA, *store.ROLLOVER_SCHEMA, *store.WORD_SCHEMA):
+    for statement in (
+        *store.SCHEMA,
+        *store.ROLLOVER_SCHEMA,
+        *store.WORD_SCHEMA,
+        *store.SHARING_SCHEMA,
+        *store.OFFLINE_SCHEMA,
+    ):
         tx.execute(statement)
     now = 1_000_000
     key = make_key(1, now=now)

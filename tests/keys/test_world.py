@@ -27,7 +27,13 @@ CHANCE = 0.06
 def saver() -> Callable[[list[Key]], list[Key]]:
     """Writes keys into a database as the product does, and reads them again."""
     tx = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in (*store.SCHEMA, *store.ROLLOVER_SCHEMA, *store.WORD_SCHEMA):
+    for statement in (
+        *store.SCHEMA,
+        *store.ROLLOVER_SCHEMA,
+        *store.WORD_SCHEMA,
+        *store.SHARING_SCHEMA,
+        *store.OFFLINE_SCHEMA,
+    ):
         tx.execute(statement)
 
     def save(keys: list[Key]) -> list[Key]:
