@@ -24,7 +24,7 @@ demo: build ## A signed zone from a git repository, changed while you watch; ONC
 
 test: build peers ## Everything: Rust, unit, property, scenarios, interop, house
 	cd engine && $(CARGO) test -q
-	$(PYTEST)
+	$(PYTEST) --durations=25
 
 lint: build ## rustfmt, clippy, ruff
 	cd engine && cargo fmt --check && $(CARGO) clippy -q --all-targets --all-features -- -D warnings
