@@ -273,7 +273,7 @@ def questions(zone: list[Record], count: int, seed: int, origin: str = ORIGIN) -
 def child_of(zone: list[Record], origin: str) -> str | None:
     """A delegation of the zone that no other one hides, None where it has none whose name is short and plain."""
     cuts = {owner.lower() for owner, _, rtype, _ in zone if rtype in {"NS", "DNAME"} and owner != origin}
-    hidden = {cut for cut in cuts for other in cuts if cut.endswith("." + other)}
+    hidden = {cut for cut in cuts for other in cuts if is_below(cut, other)}
     kept = [
         owner
         for owner, _, rtype, _ in zone
@@ -291,21 +291,26 @@ def apart(zone: list[Record], child: list[Record], cut: str) -> tuple[list[Recor
 
     Nothing of the parent is below a DNAME of the child: NSD keeps the names of all zones in one tree.
     """
-    inside = "." + cut.lower()
     held = {owner.lower() for owner, *_ in child}
-    tops = tuple("." + owner.lower() for owner, _, rtype, _ in child if rtype == "DNAME")
+    tops = [owner for owner, _, rtype, _ in child if rtype == "DNAME"]
     glue = [
         one
         for one in zone
-        if one[0].lower().endswith(inside) and one[2] in {"A", "AAAA"} and not one[0].lower().endswith(tops)
+        if is_below(one[0], cut) and one[2] in {"A", "AAAA"} and not any(is_below(one[0], top) for top in tops)
     ]
-    kept = [one for one in zone if not one[0].lower().endswith(inside) or one in glue]
+    kept = [one for one in zone if not is_below(one[0], cut) or one in glue]
     return kept, child + [one for one in glue if one[0].lower() not in held]
 
 
 def labels(name: str) -> list[str]:
     """The labels of a name in text, escapes left as they are."""
     return re.findall(r"(?:\\\d{3}|\\.|[^.\\])+", name)
+
+
+def is_below(name: str, top: str) -> bool:
+    """Whether a name in text is below another one; an escaped dot ends no label."""
+    name, top = name.lower(), top.lower()
+    return name.endswith("." + top) and below(name, len(labels(name)) - len(labels(top))) == top
 
 
 def octets(name: str) -> int:
@@ -338,7 +343,7 @@ def _once(zone: list[Record]) -> list[Record]:
 
 def _clear(zone: list[Record]) -> list[Record]:
     tops = {owner.lower() for owner, _, rtype, _ in zone if rtype == "DNAME"}
-    return [one for one in zone if not any(one[0].lower().endswith("." + top) for top in tops)]
+    return [one for one in zone if not any(is_below(one[0], top) for top in tops)]
 
 
 def _itself(_dice: random.Random, name: str, _origin: str) -> str:
