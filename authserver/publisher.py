@@ -497,7 +497,9 @@ class Publisher:
         ttls = served_ttls(tx, *zone.key, stored, now)
         store.record_policy(tx, *zone.key, policy)
         course: introduction.Progress | offline.Course
-        if is_catching_up := _is_catching_up(tx, zone, stored, now):
+        # What an offline KSK signed ahead has a timetable that waits for nobody.
+        is_catching_up = not policy.offline_ksk and _is_catching_up(tx, zone, stored, now)
+        if is_catching_up:
             course = introduction.Progress(stored, [], Wait(now + LOOK_AT_CLOCK_S))
         else:
             course = offlineksk.follow(tx, self.state.vault, zone, stored, policy, ttls, now)
