@@ -59,7 +59,7 @@ def test_a_server_killed_again_and_again_in_the_midst_of_rolls_goes_on_as_one_th
                 one.put(at)
         judges = Judges.start(run, shaken.zones, shaken.server.port, shaken.anchors(), shaken.clock.environment)
         seen: dict[tuple[str, int], list[str]] = {}
-        while kills < max(4, SOAK // 12):
+        while kills < max(2, SOAK // 12):
             if (at := calm.next_at) is None:
                 role = dice.choice(["ksk", "zsk"])
                 for one in (calm, shaken):
