@@ -202,9 +202,7 @@ def _add(state: State, zone: ZoneKey, arguments: Arguments, now: int) -> Facts:
     found, ttl = _dnskeys(zone, arguments)
     with state.transaction(now) as tx:
         if offline.responses(tx, zone):
-            raise ProviderError(
-                "its KSK is offline, and what that signed ahead has no keys of others"
-            )
+            raise ProviderError("its KSK is offline, and what that signed ahead has no keys of others")
         ours, others = _ours(tx, zone), {one.name: one for one in providerstore.load(tx, zone)}
         theirs = [dnskey for dnskey in found if dnskey not in {key.dnskey for key in ours}]
         if not theirs:
