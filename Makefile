@@ -23,8 +23,7 @@ demo: build ## A signed zone from a git repository, changed while you watch; ONC
 	@$(BIN)/python tools/demo.py $(if $(ONCE),--once)
 
 test: build peers ## Everything: Rust, unit, property, scenarios, interop, house
-	cd engine && $(CARGO) test -q
-	$(PYTEST) --durations=25
+	@tools/test.sh
 
 lint: build ## rustfmt, clippy, ruff
 	cd engine && cargo fmt --check && $(CARGO) clippy -q --all-targets --all-features -- -D warnings

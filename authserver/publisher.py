@@ -346,10 +346,8 @@ class Publisher:
             now=zone.draft.begun_at if zone.draft is not None else now,
         )
         prepared = self._prepare(zone, base, own, serials.when_changed, now)
-        if work.content is not None or prepared.is_held:
-            findings = (*findings, *from_engine(prepared.findings))
-        else:
-            findings = with_capped(findings, from_engine(prepared.findings))
+        told, is_new = from_engine(prepared.findings), work.content is not None or prepared.is_held
+        findings = (*findings, *told) if is_new else with_capped(findings, told)
         brought = presigned(SignedVersion(base), zone.presigned, now) if policy is None and work.content else ()
         findings = (*findings, *brought)
         if prepared.is_held or held(brought):
