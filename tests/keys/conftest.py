@@ -11,10 +11,9 @@ from keys.states import Goal, Key, RecordKind, RecordState, Standing, hidden_sta
 ORIGIN = b"\x07example\x04test\x00"
 
 
-@pytest.fixture
-def tx() -> Iterator[sqlite3.Connection]:
+def database() -> sqlite3.Connection:
+    """A database in memory, with the schema of keys."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
     for statement in (
         *store.SCHEMA,
         *store.ROLLOVER_SCHEMA,
@@ -24,6 +23,13 @@ def tx() -> Iterator[sqlite3.Connection]:
         *store.OFFLINE_SCHEMA,
     ):
         connection.execute(statement)
+    return connection
+
+
+@pytest.fixture
+def tx() -> Iterator[sqlite3.Connection]:
+    connection = database()
+    connection.execute("PRAGMA foreign_keys = ON")
     yield connection
     connection.close()
 

@@ -10,6 +10,7 @@ from keys import store
 from keys.policy import DEFAULT
 from keys.rollover import ServedTTLs, settle
 from keys.states import Goal, Key, RecordKind, RecordState, Sighting
+from tests.keys.conftest import database
 
 TTLS = ServedTTLs(3600, 86400, 900)
 
@@ -86,15 +87,7 @@ def test_a_restart_at_any_point_gives_the_same_future(
     make_key: Callable[..., Key], restarts: set[int], deltas: list[int]
 ) -> None:
     """P7 of the rollover's properties: what is saved is all that the future depends on."""
-    tx = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in (
-        *store.SCHEMA,
-        *store.ROLLOVER_SCHEMA,
-        *store.WORD_SCHEMA,
-        *store.SHARING_SCHEMA,
-        *store.OFFLINE_SCHEMA,
-    ):
-        tx.execute(statement)
+    tx = database()
     now = 1_000_000
     key = make_key(1, now=now)
     store.insert(tx, key, b"")

@@ -2,7 +2,6 @@
 
 import os
 import random
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from keys.policy import KeySpec, Policy, Role
 from keys.rules import is_hidden
 from keys.states import Key, RecordKind, RecordState
 from keys.timing import Due
+from tests.keys.conftest import database
 from tests.keys.world import DEEDS, World, a_policy, a_world
 
 TRANSITIONS = int(os.environ.get("ROLLOVER_TRANSITIONS", "5000"))
@@ -26,15 +26,7 @@ CHANCE = 0.06
 
 def saver() -> Callable[[list[Key]], list[Key]]:
     """Writes keys into a database as the product does, and reads them again."""
-    tx = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in (
-        *store.SCHEMA,
-        *store.ROLLOVER_SCHEMA,
-        *store.WORD_SCHEMA,
-        *store.SHARING_SCHEMA,
-        *store.OFFLINE_SCHEMA,
-    ):
-        tx.execute(statement)
+    tx = database()
 
     def save(keys: list[Key]) -> list[Key]:
         for table in ("key_states", "key_private", "keys"):
