@@ -21,23 +21,16 @@ const SIMPLE_SHA384: [u8; 2] = [1, 1];
 const HEAD: usize = 6;
 const IN: u16 = 1;
 
-/// ZONEMD rdata that stands where the digest will.
-#[must_use]
-pub fn placeholder(serial: u32) -> Vec<u8> {
-    [&serial.to_be_bytes()[..], &SIMPLE_SHA384, &[0; OCTETS]].concat()
-}
-
 /// The version with its digest, signatures carried over; None when none is to be put in.
 #[must_use]
 pub fn completed(signed: &SignedVersion) -> Option<SignedVersion> {
     let version = signed.version();
     let rrset = version.rrset_at(0, rtype::ZONEMD)?;
-    let empty = placeholder(version.serial());
-    if !rrset.rdatas().any(|rdata| *rdata == *empty) {
-        return None;
-    }
-    let rdata = [empty.get(..HEAD)?, &digest(signed)].concat();
-    let edit = Edit { owner: version.origin().to_vec(), rtype: rtype::ZONEMD, ttl: rrset.ttl, rdatas: vec![rdata] };
+    let is_placeholder = |head: &[u8; HEAD], rest: &[u8]| head.ends_with(&SIMPLE_SHA384) && *rest == [0; OCTETS];
+    let mut parts = rrset.rdatas().filter_map(<[u8]>::split_first_chunk);
+    let (head, _) = parts.find(|(head, rest)| is_placeholder(head, rest))?;
+    let rdatas = vec![[&head[..], &digest(signed)].concat()];
+    let edit = Edit { owner: version.origin().to_vec(), rtype: rtype::ZONEMD, ttl: rrset.ttl, rdatas };
     let plan = signed.plan().map(std::sync::Arc::clone);
     Some(SignedVersion::new(std::sync::Arc::new(version.edited(vec![edit])), plan, Some(signed)))
 }
