@@ -66,11 +66,16 @@ class StateInsecure(StateError):
         self.reason = reason
 
 
-class StateTooNew(StateError):
+class StateOfOtherSchema(StateError):
     """The database has another schema than this program reads; nothing was changed."""
 
     def __init__(self, path: Path, version: int, known: int) -> None:
-        super().__init__(f"{path}: schema {version} is not the {known} this version reads")
+        what_now = (
+            "start the server once, or any command that writes, to bring it up to date"
+            if version < known
+            else "it was written by a newer Zonewright: use that, or a backup from before"
+        )
+        super().__init__(f"{path}: schema {version} is not the {known} this version reads; {what_now}")
         self.path = path
         self.version = version
         self.known = known

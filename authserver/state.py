@@ -30,7 +30,7 @@ from authserver.errors import (
     StateInsecure,
     StateInUse,
     StateMissing,
-    StateTooNew,
+    StateOfOtherSchema,
 )
 from keys import custody, keyfiles, providerstore, store
 from zones import history
@@ -119,7 +119,7 @@ class State:
     def open(cls, directory: Path | str | None = None, passphrase: bytes | None = None) -> Self:
         """Take the state for serving or changing it; made when it isn't there, brought to the present schema.
 
-        Raises StateInUse, StateInsecure, StateTooNew, StateCorrupt, keys.errors.PassphraseError, OSError.
+        Raises StateInUse, StateInsecure, StateOfOtherSchema, StateCorrupt, keys.errors.PassphraseError, OSError.
         """
         path = Path(directory) if directory is not None else default_directory(os.geteuid())
         notices = _make_private_directory(path)
@@ -136,7 +136,7 @@ class State:
     def open_readonly(cls, directory: Path | str | None = None) -> Self:
         """Read the state while no server has it; nothing in it is changed, private keys stay sealed.
 
-        Raises StateMissing, StateInUse (then ask the server), StateTooNew, StateCorrupt.
+        Raises StateMissing, StateInUse (then ask the server), StateOfOtherSchema, StateCorrupt.
         """
         path = Path(directory) if directory is not None else default_directory(os.geteuid())
         if not (path / _DATABASE).is_file():
@@ -212,7 +212,7 @@ class State:
         if application not in (0, APPLICATION_ID) or (application == 0 and version):
             raise StateCorrupt(path, f"application id {application:#x} is not {APPLICATION_ID:#x}: not a state of ours")
         if version > len(MIGRATIONS) or (exactly and version != len(MIGRATIONS)):
-            raise StateTooNew(path, version, len(MIGRATIONS))
+            raise StateOfOtherSchema(path, version, len(MIGRATIONS))
         return int(version)
 
     def _open_vault(self, passphrase: bytes | None) -> bool:

@@ -33,6 +33,7 @@ MOST_KEYS: Final = 8
 MOST_SERVERS: Final = 16
 LARGEST_TEXT: Final = 1 << 16
 
+_EXPECTED: Final = "DNSKEY records, as `dig +noall +answer ZONE DNSKEY` prints them"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _ZONE_KEY: Final = 0x0100
 _SEP: Final = 0x0001
@@ -97,7 +98,9 @@ def dnskeys_of(text: str, origin: bytes, source: str) -> tuple[list[bytes], int]
     try:
         rrsets = dns.zonefile.read_rrsets(text, rdclass=None, default_ttl=0, relativize=False)
     except (dns.exception.DNSException, ValueError) as error:
-        raise ProviderError(f"{source}: {error}") from error
+        where = re.sub(r"^<\w+>:", f"{source}:", str(error))
+        where = where if where.startswith(source) else f"{source}: {where}"
+        raise ProviderError(f"{where}; expected are {_EXPECTED}") from error
     found: dict[bytes, int] = {}
     for rrset in rrsets:
         if rrset.rdtype != dns.rdatatype.DNSKEY:
@@ -111,7 +114,7 @@ def dnskeys_of(text: str, origin: bytes, source: str) -> tuple[list[bytes], int]
                 raise ProviderError(f"{source}: the DNSKEY of tag {key_tag(octets)}: {reason}")
             found[octets] = int(rrset.ttl)
     if not found:
-        raise ProviderError(f"{source}: no DNSKEY record in it")
+        raise ProviderError(f"{source}: no DNSKEY record in it; expected are {_EXPECTED}")
     return list(found), max(found.values())
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from authserver import state as state_module
-from authserver.errors import StateCorrupt, StateError, StateInsecure, StateInUse, StateMissing, StateTooNew
+from authserver.errors import StateCorrupt, StateError, StateInsecure, StateInUse, StateMissing, StateOfOtherSchema
 from authserver.state import PackRef, State, default_directory
 from keys.errors import PassphraseError
 from zones import history
@@ -243,7 +243,7 @@ def test_a_newer_schema_is_refused_and_left_alone(directory: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     before = (directory / "state.db").read_bytes()
     for opening in (State.open, State.open_readonly):
-        with pytest.raises(StateTooNew, match="schema 99 is not the") as caught:
+        with pytest.raises(StateOfOtherSchema, match="schema 99 is not the") as caught:
             opening(directory)
         assert caught.value.version == 99
     assert (directory / "state.db").read_bytes() == before
@@ -254,7 +254,7 @@ def test_an_older_schema_is_brought_up_to_date(directory: Path, monkeypatch: pyt
         history.see(tx, ORIGIN, "", 5)
     following = (*state_module.MIGRATIONS, ("CREATE TABLE added (x INTEGER) STRICT",))
     monkeypatch.setattr(state_module, "MIGRATIONS", following)
-    with pytest.raises(StateTooNew):
+    with pytest.raises(StateOfOtherSchema):
         State.open_readonly(directory)
     with State.open(directory) as state, state.reader() as tx:
         assert tx.execute("SELECT count(*) FROM added").fetchone() == (0,)

@@ -109,3 +109,5 @@ example.test. 3600 IN A 192.0.2.1
     )
     with pytest.raises(ProviderError, match="more than 65536 characters"):
         dnskeys_of(text + " " * 65536, ORIGIN, "-")
+    with pytest.raises(ProviderError, match=r"^hello.txt:[23]: .*; expected are DNSKEY records, as `dig"):
+        dnskeys_of("; a comment\nhello world\n", ORIGIN, "hello.txt")
