@@ -29,6 +29,7 @@ from authserver.plugins.auto import AutoOptions
 from authserver.plugins.file import FileOptions
 from authserver.publication import Content, Work, Zone, ZoneKey
 from authserver.state import State
+from authserver.watch import hintless
 from engine import Clock, Version, ZoneSlot
 from keys.policy import Policy
 from zones import history
@@ -53,6 +54,8 @@ log = logging.getLogger(__name__)
 READERS: Final = 4
 SETTLED_AFTER_S: Final = 3
 """When a file was too young to be sure of, it is looked at again after this."""
+HINTLESS_LOOK_S: Final = 10
+"""Between looks at what lies on a file system that tells nobody of changes."""
 KEPT_LOOK_S: Final = 60
 """While zones are kept because many lost their files at once, their directory is looked at this often."""
 
@@ -577,9 +580,10 @@ def follower(site: Site, world: World) -> Follower:
 
 async def follow(one: Follower, hint: asyncio.Event, wait: Callable[[], float]) -> None:
     """Look at once, and again after every hint and interval, for ever; `wait` gives the seconds to the next look."""
+    most = HINTLESS_LOOK_S if any(hintless(str(path)) for path in one.watched) else math.inf
     while True:
         hint.clear()
         await one.look()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(wait(), one.patience)):
+            async with asyncio.timeout(min(wait(), one.patience, most)):
                 await hint.wait()

@@ -179,6 +179,7 @@ def nsec_at_a_cut(case: Case) -> set[str]:
     """BIND answers a question for the NSEC of a delegation from the parent's side."""
     is_cut = not case.ours.aa and (case.qname, NS) in {(r.owner, r.rtype) for r in case.ours.authority}
     is_nsec = owners(case.theirs.answer) == {case.qname} and kinds(case.theirs.answer) == {NSEC}
+    is_nsec = is_nsec or (case.theirs.tc and not case.theirs.answer and case.is_size_right())
     is_theirs = case.peer == "named" and case.qtype == NSEC and case.theirs.aa
     return {"aa", "answer", "authority", "additional"} if is_theirs and is_cut and is_nsec else set()
 
