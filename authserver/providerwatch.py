@@ -66,7 +66,8 @@ class ProviderWatcher:
 
     def _due(self, now: int) -> list[tuple[Zone, Provider]]:
         """The pairs to look at now; of zones without named servers nothing is kept."""
-        watched = {key: zone for key, zone in list(self.zones().items()) if any(one.servers for one in zone.providers)}
+        with_providers = [(key, zone) for key, zone in list(self.zones().items()) if zone.providers]
+        watched = {key: zone for key, zone in with_providers if any(one.servers for one in zone.providers)}
         self._next_at = {key: self._next_at.get(key, 0) for key in watched}
         due = []
         for key, zone in watched.items():
