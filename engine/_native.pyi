@@ -510,6 +510,11 @@ class QueryHead:
 def parse_query(octets: bytes) -> QueryHead:
     """Raises MessageError."""
 
+def find_tsig(message: bytes) -> tuple[int, bytes, bytes] | None:
+    """The TSIG record of a message (RFC 8945 section 4.2), None where it has none: (where it begins, which is where the
+    message ends without it; its owner as a wire name in lower case; its rdata). Some ns a record. Raises MessageError
+    for what is malformed anywhere, and for a TSIG that is not the last record of ADDITIONAL."""
+
 @final
 class Declined:
     """A query the engine hands to Python, with all that its reply needs. Reply once, or never (drop)."""
@@ -577,9 +582,9 @@ class Responder:
         """Answer from one zone's published version (for chained blocks). With a `listener` whose routes lead the query to
         this very slot, aliases and targets are followed into the other zones served there, as in a direct answer; views
         look at `client` and `local`, the address that was asked."""
-    def dress(self, declined: Declined, response: bytes) -> bytes | None:
-        """What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as
-        they are. None: it is held back."""
+    def dress(self, declined: Declined, response: bytes, room: int = 0) -> bytes | None:
+        """What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, limited as they
+        are, and with room for so many octets more. None: it is held back."""
     def refuse(self, query: bytes, rcode: int, ede: int | None = None) -> bytes:
         """A response with no records: header and question copied, EDNS answered, the extended error if given."""
     @property

@@ -9,7 +9,11 @@ from typing import Final
 
 from keys.errors import KeysError
 
-ALGORITHMS: Final = ("hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512")
+ALGORITHMS: Final = (
+    "hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512",
+    "hmac-sha256-128", "hmac-sha384-192", "hmac-sha512-256",
+)  # fmt: skip
+"""Those whose secrets are taken; the last three cut their MACs short."""
 DEFAULT_ALGORITHM: Final = "hmac-sha256"
 
 _COMMENT: Final = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -49,3 +49,11 @@ class GitRewrittenError(GitError):
 
 class TransferMessageError(ZonesError):
     """Octets are not the answer that was waited for (`notify-answer`), or a `to` address is none (`transfer-to`)."""
+
+
+class TSIGError(ZonesError):
+    """A message is not signed as it should be; `error` is RFC 8945's code, FORMERR for what is malformed."""
+
+    def __init__(self, error: int, reason: str) -> None:
+        super().__init__("tsig", reason)
+        self.error = error

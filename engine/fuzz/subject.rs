@@ -19,6 +19,7 @@ use zonewright_engine::responder::{Arrival, BlockParts, Outcome, Transport, Zone
 use zonewright_engine::serve::Service;
 use zonewright_engine::signed::{Plan, SignedVersion};
 use zonewright_engine::text;
+use zonewright_engine::tsig;
 use zonewright_engine::udp::{Answerer, Datagram, LARGEST};
 use zonewright_engine::zonefile::{Limits, Source, read};
 
@@ -151,6 +152,7 @@ impl Subject {
 
     /// Asks in every way, and panics when what is said breaks a promise; the answer by UDP.
     pub fn check(&mut self, query: &[u8]) -> &[u8] {
+        check_tsig(query);
         for listener in [ODD, 0] {
             let length = ask(&self.service, listener, query, &mut self.out);
             let repeated = ask(&self.service, listener, query, &mut self.again);
@@ -214,7 +216,7 @@ impl Subject {
     fn check_dress(&mut self, query: &[u8], response: &[u8], listener: u32) {
         for transport in [Transport::Tcp, Transport::Udp] {
             let arrival = self::arrival(listener, transport);
-            match self.service.responder.dress(query, response, &arrival, &mut self.out) {
+            match self.service.responder.dress(query, response, &arrival, 0, &mut self.out) {
                 Outcome::Answer(length) => {
                     let limit = if transport == Transport::Tcp { u16::MAX } else { 4096 };
                     check_answer(query, self.out.get(..length).expect("room"), limit);
@@ -230,7 +232,7 @@ impl Subject {
     pub fn check_any_dress(&mut self, query: &[u8], response: &[u8]) {
         for (listener, transport) in [(0, Transport::Udp), (ODD, Transport::Udp), (ODD, Transport::Tcp)] {
             let arrival = self::arrival(listener, transport);
-            let outcome = self.service.responder.dress(query, response, &arrival, &mut self.out);
+            let outcome = self.service.responder.dress(query, response, &arrival, 0, &mut self.out);
             let Outcome::Answer(length) = outcome else { continue };
             let dressed = self.out.get(..length).expect("room");
             let is_query = Query::parse(query).is_ok();
@@ -336,7 +338,8 @@ fn check_answer(query: &[u8], answer: &[u8], limit: u16) {
     assert_eq!(q_flags & 0x79, a_flags & 0x79, "opcode and RD are the query's");
     assert_eq!((q_low ^ a_low) & 0x10, 0, "CD is the query's");
     assert_eq!(a_low & 0xe0, 0, "RA, Z and AD are clear");
-    let parsed = Query::parse_any(query).ok().filter(|_| q_flags & 0x78 == 0);
+    // QUERY, NOTIFY and UPDATE are parsed, other opcodes are not.
+    let parsed = Query::parse_any(query).ok().filter(|_| matches!(q_flags & 0x78, 0 | 0x20 | 0x28));
     let room = match &parsed {
         Some(query) => query.edns.map_or(512, |edns| edns.size).clamp(512, limit.max(512)),
         None => 12,
@@ -349,6 +352,20 @@ fn check_answer(query: &[u8], answer: &[u8], limit: u16) {
     assert_eq!(&answer[12..said.question_end], question, "the question is the query's, octet for octet");
     let has_edns = parsed.is_some_and(|parsed| parsed.edns.is_some());
     assert_eq!(said.opts, usize::from(has_edns), "an OPT answers an OPT: {query:?} {answer:?}");
+}
+
+/// A TSIG is found at the end of what is well formed, and is gone when it is taken off; in queries as the parser says.
+fn check_tsig(message: &[u8]) {
+    let found = tsig::find(message);
+    if let Ok(query) = Query::parse(message) {
+        assert_eq!(found.as_ref().is_ok_and(Option::is_some), query.has_tsig && found.is_ok(), "{message:?}");
+    }
+    let Ok(Some(found)) = found else { return };
+    assert_eq!(found.rdata.end, message.len(), "it is the last record: {message:?}");
+    let mut rest = message[..found.start].to_vec();
+    let count = u16_at(&rest, 10).expect("a header") - 1;
+    rest[10..12].copy_from_slice(&count.to_be_bytes());
+    assert!(tsig::find(&rest).is_ok_and(|found| found.is_none()), "there is one alone: {message:?}");
 }
 
 /// What an answer holds, read by code of its own.

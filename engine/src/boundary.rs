@@ -36,6 +36,7 @@ use crate::serve;
 use crate::signed;
 use crate::text;
 use crate::transfer;
+use crate::tsig;
 use crate::udp;
 use crate::verify;
 use crate::version;
@@ -1004,6 +1005,18 @@ fn parse_query(octets: &[u8]) -> PyResult<QueryHead> {
     head_of(octets)
 }
 
+/// Where a TSIG record begins, its owner in lower case, and its rdata.
+type TsigParts<'py> = (usize, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
+#[pyfunction]
+fn find_tsig<'py>(py: Python<'py>, message: &[u8]) -> PyResult<Option<TsigParts<'py>>> {
+    let found = tsig::find(message)
+        .map_err(|_| MessageError::new_err("not a well-formed message, or its TSIG is not its last record"))?;
+    Ok(found.map(|tsig::Found { start, owner, rdata }| {
+        (start, PyBytes::new(py, owner.wire()), PyBytes::new(py, message.get(rdata).unwrap_or(&[])))
+    }))
+}
+
 #[pyclass(frozen, module = "engine._native")]
 struct Declined(responder::Declined);
 
@@ -1178,7 +1191,14 @@ impl Responder {
         to_answer(py, &outcome, &out).ok_or_else(|| MessageError::new_err("not a query that can be answered"))
     }
 
-    fn dress<'py>(&self, py: Python<'py>, declined: &Declined, response: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    #[pyo3(signature = (declined, response, room = 0))]
+    fn dress<'py>(
+        &self,
+        py: Python<'py>,
+        declined: &Declined,
+        response: &[u8],
+        room: usize,
+    ) -> Option<Bound<'py, PyBytes>> {
         let query = &declined.0;
         let arrival = Arrival {
             worker: usize::MAX,
@@ -1190,7 +1210,7 @@ impl Responder {
             idle: query.idle,
         };
         let mut out = vec![0; LARGEST];
-        let outcome = py.detach(|| self.0.responder.dress(&query.octets, response, &arrival, &mut out));
+        let outcome = py.detach(|| self.0.responder.dress(&query.octets, response, &arrival, room, &mut out));
         to_answer(py, &outcome, &out)
     }
 
@@ -1301,9 +1321,9 @@ mod _native {
     #[pymodule_export]
     use super::{
         Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, Predicate, QueryHead,
-        Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, key_tag,
-        name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone, rrtype_from_text,
-        rrtype_to_text, verify_signature,
+        Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, find_tsig,
+        key_tag, name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone,
+        rrtype_from_text, rrtype_to_text, verify_signature,
     };
 
     #[pymodule_export]

@@ -27,6 +27,7 @@ pub mod tap;
 pub mod text;
 pub mod token;
 pub mod transfer;
+pub mod tsig;
 pub mod udp;
 pub mod verify;
 pub mod version;

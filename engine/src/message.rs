@@ -325,16 +325,16 @@ fn check_options(options: &[u8]) -> Option<()> {
     (at == options.len()).then_some(())
 }
 
-struct RecordHead {
-    rtype: u16,
-    class: u16,
-    ttl: u32,
-    rdata: usize,
-    end: usize,
+pub(crate) struct RecordHead {
+    pub(crate) rtype: u16,
+    pub(crate) class: u16,
+    pub(crate) ttl: u32,
+    pub(crate) rdata: usize,
+    pub(crate) end: usize,
 }
 
 impl RecordHead {
-    fn parse(octets: &[u8], at: usize) -> Option<Self> {
+    pub(crate) fn parse(octets: &[u8], at: usize) -> Option<Self> {
         let fixed = skip_name(octets, at)?;
         let rdata = fixed + 10;
         let end = rdata + usize::from(u16_at(octets, fixed + 8)?);
@@ -368,11 +368,7 @@ impl Parts {
     /// Of a well-formed message.
     #[must_use]
     pub fn of(octets: &[u8]) -> Option<Self> {
-        let mut at = HEADER;
-        for _ in 0..u16_at(octets, 4)? {
-            at = skip_name(octets, at)? + 4;
-        }
-        let counts = [u16_at(octets, 6)?, u16_at(octets, 8)?, u16_at(octets, 10)?];
+        let (mut at, counts) = sections(octets)?;
         let mut parts = Self { counts, answers_end: at, has_proofs: false, opt: 0..0, opt_is_last: true };
         for (section, count) in counts.into_iter().enumerate() {
             for _ in 0..count {
@@ -394,6 +390,15 @@ impl Parts {
         parts.opt_is_last = parts.opt.end == at && at == octets.len();
         Some(parts)
     }
+}
+
+/// Where ANSWER begins, and how many records ANSWER, AUTHORITY and ADDITIONAL have.
+pub(crate) fn sections(octets: &[u8]) -> Option<(usize, [u16; 3])> {
+    let mut at = HEADER;
+    for _ in 0..u16_at(octets, 4)? {
+        at = skip_name(octets, at)? + 4;
+    }
+    Some((at, [u16_at(octets, 6)?, u16_at(octets, 8)?, u16_at(octets, 10)?]))
 }
 
 fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {

@@ -434,6 +434,8 @@ pub struct Responder {
     known: Mutex<HashMap<(Box<str>, Name), u32>>,
     /// Queries for Python.
     queue: ArrayQueue<Declined>,
+    /// Those of them that no chain alone answers; what chains are slow with keeps none of these out.
+    apart: ArrayQueue<Declined>,
     wake: Wake,
     clock: Arc<Clock>,
     /// Of what belongs to no block.
@@ -465,6 +467,7 @@ impl Responder {
             routes: ArcSwap::from_pointee(Routes::default()),
             known: Mutex::default(),
             queue: ArrayQueue::new(queue.max(1)),
+            apart: ArrayQueue::new(queue.max(1)),
             wake: Wake::new()?,
             clock,
             plain: Arc::default(),
@@ -498,17 +501,19 @@ impl Responder {
 
     /// Take a waiting query; when none is left the wake-up is cleared.
     pub fn next_declined(&self) -> Option<Declined> {
-        self.queue.pop().or_else(|| {
+        let next = || self.apart.pop().or_else(|| self.queue.pop());
+        next().or_else(|| {
             self.wake.clear();
             // One that came between the two is not lost.
-            self.queue.pop()
+            next()
         })
     }
 
     /// Put a query where Python finds it; false when the queue is full.
     pub fn decline(&self, declined: Declined) -> bool {
         add(&self.totals.declined);
-        let queued = self.queue.push(declined).is_ok();
+        let queue = if goes_apart(&declined.octets) { &self.apart } else { &self.queue };
+        let queued = queue.push(declined).is_ok();
         if queued {
             self.wake.set();
         } else {
@@ -591,6 +596,13 @@ impl Responder {
         if let Some((code, error)) = refused_by_form(query, transport) {
             return Ok(Answered::plain(manner.refuse(query, code, error, out), code));
         }
+        if query.has_tsig || query.opcode() != opcode::QUERY {
+            // Whoever signs it, tells of a change or changes a zone is Python's to judge, whichever block it is.
+            return found.map_or_else(
+                || Ok(Answered::plain(manner.refuse(query, rcode::REFUSED, None, out), rcode::REFUSED)),
+                |(route, _)| Err(route.block.number),
+            );
+        }
         let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR) && transport == Transport::Tcp;
         match found {
             Some((route, _)) if is_transfer => Err(route.block.number),
@@ -630,7 +642,10 @@ impl Responder {
                 _ => rcode::NOERROR,
             });
         }
-        if !cookies.required || arrival.transport == Transport::Tcp || manner.standing == Standing::Good {
+        // Neither a primary that tells of a change nor who signs is a resolver that asks again.
+        let is_query = query.opcode() == opcode::QUERY && !query.has_tsig;
+        let is_free = arrival.transport == Transport::Tcp || manner.standing == Standing::Good || !is_query;
+        if !cookies.required || is_free {
             return None;
         }
         add(&self.totals.cookies_wanted);
@@ -700,8 +715,8 @@ impl Responder {
     }
 
     /// What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as they
-    /// are. Silent: it is held back.
-    pub fn dress(&self, query: &[u8], response: &[u8], arrival: &Arrival, out: &mut [u8]) -> Outcome {
+    /// are, and room for so many octets more. Silent: it is held back.
+    pub fn dress(&self, query: &[u8], response: &[u8], arrival: &Arrival, room: usize, out: &mut [u8]) -> Outcome {
         let Ok(query) = Query::parse(query) else { return whole(response, out) };
         let routes = self.routes.load();
         let lower = NameBuffer::lower(query.qname);
@@ -714,6 +729,7 @@ impl Responder {
         if manner.take_cookie(&query, cookies, arrival.client.ip(), || self.clock.now()).is_err() {
             return manner.refuse(&query, rcode::FORMERR, None, out);
         }
+        manner.limit = manner.limit.saturating_sub(room);
         let outcome = manner.dress(&query, response, effects.minimal, out);
         let zone = found.map_or(name::ROOT, |(route, slot)| slot.map_or(&*route.origin, |slot| &*slot.origin));
         let asked = Asked { query: &query, arrival, lower: &lower, effects, manner: &manner };
@@ -801,20 +817,24 @@ fn soa_alone(signed: &SignedVersion, query: &Query<'_>, writer: &mut Writer<'_>)
     rcode::NOERROR
 }
 
-/// Opcodes but QUERY are not implemented here, whatever else the message holds (RFC 1035 section 4.1.1).
+/// Opcodes but QUERY, NOTIFY and UPDATE are not implemented, whatever else the message holds (RFC 1035 section 4.1.1).
 fn opcode_refused(octets: &[u8]) -> Option<u16> {
     let flags = u16::from_be_bytes(octets.get(2..4)?.try_into().ok()?);
     let is_query = octets.len() >= crate::message::HEADER && flags & flag::QR == 0;
-    (is_query && opcode_of(flags) != opcode::QUERY).then_some(rcode::NOTIMP)
+    let is_known = matches!(opcode_of(flags), opcode::QUERY | opcode::NOTIFY | opcode::UPDATE);
+    (is_query && !is_known).then_some(rcode::NOTIMP)
+}
+
+/// Whether a query for Python waits in the queue apart: one that is signed, of another opcode, or an IXFR.
+fn goes_apart(octets: &[u8]) -> bool {
+    let is_apart = |query: Query<'_>| query.has_tsig || query.opcode() != opcode::QUERY || query.qtype == rrtype::IXFR;
+    Query::parse(octets).is_ok_and(is_apart)
 }
 
 /// What is answered with a response code alone, whichever zone it is about.
 fn refused_by_form(query: &Query<'_>, transport: Transport) -> Option<(u16, Option<u16>)> {
     if query.edns.is_some_and(|edns| edns.version > 0) {
         return Some((rcode::BADVERS, None));
-    }
-    if query.has_tsig {
-        return Some((NOTAUTH, None));
     }
     if query.qclass != CLASS_IN {
         return Some((rcode::REFUSED, Some(ede::NOT_SUPPORTED)));

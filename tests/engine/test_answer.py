@@ -971,7 +971,7 @@ def test_the_question_comes_back_octet_for_octet():
     assert answer[12 : len(asked)] == asked[12:]
 
 
-@pytest.mark.parametrize("opcode", [1, 2, 3, 5, 6, 15])
+@pytest.mark.parametrize("opcode", [1, 2, 3, 6, 15])
 def test_other_opcodes_are_not_implemented(opcode):
     asked = query("example.", "SOA")
     asked.set_opcode(opcode)
