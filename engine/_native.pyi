@@ -153,6 +153,20 @@ class Version:
         """Types at a name, ascending; [] at an empty non-terminal; None where the name does not exist."""
     def edited(self, edits: Sequence[tuple[bytes, int, int, Sequence[bytes]]]) -> Version:
         """A new version with RRsets replaced: (owner, rtype, TTL, rdatas); no rdatas removes the RRset."""
+    def with_changes(self, deleted: bytes, added: bytes) -> Version:
+        """A new version without the records of one run and with those of another (owner, type, class, TTL, length, rdata,
+        one after another, names uncompressed; RFC 1995 section 4). A copy of the index, the octets are shared.
+
+        Raises EngineError when a run can't be read, a record is outside the zone or of no type a zone has, what is deleted
+        is not there, or what is added is. TTLs of what is deleted don't matter; what is added last gives its RRset's TTL.
+        An SOA is changed as everything is: the old one deleted, the new one added.
+        """
+    def with_all_changes(self, changes: Sequence[tuple[bytes, bytes]]) -> Version:
+        """The same for several changes, one after another, at the cost of one. Raises EngineError."""
+    def errors_at(self, runs: Sequence[bytes], file: str) -> list[Diagnostic]:
+        """The errors of content (as Version.build finds them) at the owners in record runs and at the apex: all that a
+        version can have that was made by these runs from one without errors. Raises EngineError for a run that can't be
+        read."""
     def without(self, rtypes: Sequence[int]) -> Version:
         """A new version without any RRset of these types, RRSIGs over them included when RRSIG (46) is named."""
     def capped(self, most: int) -> tuple[Version, int, bytes, int, int] | None:
@@ -177,6 +191,44 @@ class Difference:
     def removed(self) -> list[tuple[bytes, int, int, list[bytes]]]: ...
     @property
     def added(self) -> list[tuple[bytes, int, int, list[bytes]]]: ...
+
+# ------------------------------------------------------------------ transfers that come in
+
+@final
+class IncomingTransfer:
+    """The response to an AXFR or IXFR query (RFC 5936, RFC 1995), its messages fed one by one."""
+
+    def __new__(
+        cls,
+        origin: bytes,
+        message_id: int,
+        *,
+        serial: int | None = None,
+        file: str = "",
+        max_records: int = 0,
+        max_octets: int = 0,
+    ) -> IncomingTransfer:
+        """To the query with this id: IXFR from `serial`, AXFR without one. Findings of content will name `file` and the
+        number of the record. Limits of 0 are none. Raises NameSyntaxError."""
+    def feed(self, message: bytes) -> bool:
+        """Take the next message (a TSIG in it is skipped); whether it is the last. Raises MessageError when the transfer can't
+        be used: wrong id, question, rcode, owner or class, SOAs out of order, limits. About 0.3 us a record, GIL released."""
+    @property
+    def kind(self) -> Literal["current", "whole", "incremental"] | None:
+        """None before the last message; `current` is one SOA that is not newer than `serial` (RFC 1995 section 2)."""
+    @property
+    def serial(self) -> int | None:
+        """The serial of the first SOA, which is what the primary has; None before it came."""
+    @property
+    def expire(self) -> int | None:
+        """Seconds until the zone expires at the primary, where it says so (RFC 7314)."""
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """(messages, octets, records) so far."""
+    def take_records(self) -> Records:
+        """The records of a whole transfer, for Version.build; taken out."""
+    def take_changes(self) -> list[tuple[bytes, bytes]]:
+        """The (deleted, added) record runs of an incremental transfer, for Version.with_all_changes; taken out."""
 
 # ------------------------------------------------------------------ signing
 
@@ -310,6 +362,8 @@ class SignedVersion:
         """The SHA-384 digest of the zone by scheme SIMPLE (RFC 8976 section 3.3), 48 octets; about 1 us a record.
 
         What is not signed yet is signed for it."""
+    def zone_digest_by(self, hash_algorithm: int) -> bytes | None:
+        """The same by a hash algorithm of RFC 8976 section 5.3: 1 is SHA-384, 2 is SHA-512; None for others."""
     def with_zone_digest(self) -> SignedVersion | None:
         """The same version with `zone_digest` in the place of a placeholder, 48 zeros, in its apex ZONEMD; signatures are
         carried over, and one more is to be made. None where there is no placeholder."""
@@ -380,6 +434,10 @@ class ZoneSlot:
         """Queries that come after this see `signed`; the old version is freed by the reaper thread."""
     def withdraw(self) -> None:
         """From now on SERVFAIL with EDE 14 (Not Ready, RFC 8914), as before the first publish."""
+    def expire(self) -> None:
+        """From now on SERVFAIL with EDE 24 (Invalid Data), whatever is published meanwhile, until `revive`."""
+    def revive(self) -> None:
+        """Answer from what is published again."""
 
 @final
 class Cookies:

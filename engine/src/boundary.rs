@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -25,6 +25,7 @@ use crate::diff;
 use crate::effect;
 use crate::finding;
 use crate::image;
+use crate::incoming;
 use crate::limit;
 use crate::message;
 use crate::name::{self, Name};
@@ -328,6 +329,21 @@ impl Version {
         Ok(Self(Arc::new(py.detach(|| self.0.edited(edits)))))
     }
 
+    fn with_changes(&self, py: Python<'_>, deleted: &[u8], added: &[u8]) -> PyResult<Self> {
+        let changed = py.detach(|| self.0.with_changes(&[(deleted, added)]));
+        Ok(Self(Arc::new(changed.map_err(EngineError::new_err)?)))
+    }
+
+    fn with_all_changes(&self, py: Python<'_>, changes: Vec<(PyBackedBytes, PyBackedBytes)>) -> PyResult<Self> {
+        let version = py.detach(|| self.0.with_changes(&changes));
+        Ok(Self(Arc::new(version.map_err(EngineError::new_err)?)))
+    }
+
+    fn errors_at(&self, py: Python<'_>, runs: Vec<PyBackedBytes>, file: &str) -> PyResult<Vec<Diagnostic>> {
+        let found = py.detach(|| self.0.errors_at(&runs, file)).map_err(EngineError::new_err)?;
+        Ok(diagnostics(&found))
+    }
+
     fn without(&self, py: Python<'_>, rtypes: Vec<u16>) -> Self {
         // Most zones hold none of them: what is immutable can be shared.
         let shared = || if self.0.has_any(&rtypes) { Arc::new(self.0.without(&rtypes)) } else { Arc::clone(&self.0) };
@@ -397,6 +413,71 @@ impl Difference {
     #[getter]
     fn added<'py>(&self, py: Python<'py>) -> Vec<PyChange<'py>> {
         changes(py, &self.0.added)
+    }
+}
+
+// ---------------------------------------------------------------------- transfers that come in
+
+#[pyclass(frozen, module = "engine._native")]
+struct IncomingTransfer(Mutex<incoming::Incoming>);
+
+impl IncomingTransfer {
+    fn lock(&self) -> std::sync::MutexGuard<'_, incoming::Incoming> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl IncomingTransfer {
+    #[new]
+    #[pyo3(signature = (origin, message_id, *, serial = None, file = "", max_records = 0, max_octets = 0))]
+    fn new(
+        origin: &[u8],
+        message_id: u16,
+        serial: Option<u32>,
+        file: &str,
+        max_records: u64,
+        max_octets: u64,
+    ) -> PyResult<Self> {
+        let limits = incoming::Limits { records: max_records, octets: max_octets };
+        Ok(Self(Mutex::new(incoming::Incoming::new(wire(origin)?, message_id, serial, file, limits))))
+    }
+
+    fn feed(&self, py: Python<'_>, message: &[u8]) -> PyResult<bool> {
+        py.detach(|| self.lock().feed(message)).map_err(MessageError::new_err)
+    }
+
+    #[getter]
+    fn kind(&self) -> Option<&'static str> {
+        self.lock().kind().map(|kind| match kind {
+            incoming::Kind::Current => "current",
+            incoming::Kind::Whole => "whole",
+            incoming::Kind::Incremental => "incremental",
+        })
+    }
+
+    #[getter]
+    fn serial(&self) -> Option<u32> {
+        self.lock().serial()
+    }
+
+    #[getter]
+    fn expire(&self) -> Option<u32> {
+        self.lock().expire()
+    }
+
+    #[getter]
+    fn counts(&self) -> (u64, u64, u64) {
+        self.lock().counts()
+    }
+
+    fn take_records(&self) -> Records {
+        Records(self.lock().take_records())
+    }
+
+    fn take_changes<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let changes = self.lock().take_changes();
+        changes.iter().map(|(deleted, added)| (PyBytes::new(py, deleted), PyBytes::new(py, added))).collect()
     }
 }
 
@@ -606,6 +687,11 @@ impl SignedVersion {
         PyBytes::new(py, &py.detach(|| zonemd::digest(&self.0)))
     }
 
+    fn zone_digest_by<'py>(&self, py: Python<'py>, hash_algorithm: u8) -> Option<Bound<'py, PyBytes>> {
+        let digest = py.detach(|| zonemd::digest_by(&self.0, hash_algorithm))?;
+        Some(PyBytes::new(py, &digest))
+    }
+
     fn with_zone_digest(&self, py: Python<'_>) -> Option<Self> {
         py.detach(|| zonemd::completed(&self.0)).map(|signed| Self(Arc::new(signed)))
     }
@@ -738,6 +824,14 @@ impl ZoneSlot {
 
     fn withdraw(&self) {
         self.0.swap(None);
+    }
+
+    fn expire(&self) {
+        self.0.expire();
+    }
+
+    fn revive(&self) {
+        self.0.revive();
     }
 }
 
@@ -1320,9 +1414,9 @@ fn drop_capabilities(keep: Vec<String>) -> PyResult<()> {
 mod _native {
     #[pymodule_export]
     use super::{
-        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, Limiter, Predicate, QueryHead,
-        Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities, find_tsig,
-        key_tag, name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone,
+        Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, IncomingTransfer, Limiter, Predicate,
+        QueryHead, Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities,
+        find_tsig, key_tag, name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone,
         rrtype_from_text, rrtype_to_text, verify_signature,
     };
 

@@ -276,7 +276,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn wildcard_for(version: &Version, lower: &[u8]) -> Option<usize> {
+/// The wildcard that stands for a name without a node, given in lower case.
+pub(crate) fn wildcard_for(version: &Version, lower: &[u8]) -> Option<usize> {
     let encloser = version.closest_encloser(lower);
     version.node(encloser).filter(|node| node.is(is::WILDCARD_PARENT))?;
     let mut wildcard = vec![1, b'*'];

@@ -4,6 +4,7 @@ pub mod answer;
 #[cfg(feature = "python")]
 mod boundary;
 pub mod build;
+pub mod change;
 pub mod clock;
 pub mod cookie;
 pub mod counters;
@@ -13,6 +14,7 @@ pub mod diff;
 pub mod effect;
 pub mod finding;
 pub mod image;
+pub mod incoming;
 pub mod limit;
 pub mod message;
 pub mod name;

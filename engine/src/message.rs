@@ -72,6 +72,15 @@ pub mod flag {
     pub const CD: u16 = 0x0010;
 }
 
+/// The mnemonic of a response code.
+#[must_use]
+pub fn rcode_text(rcode: u16) -> String {
+    let known = [
+        "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
+    ];
+    known.get(usize::from(rcode)).map_or_else(|| format!("RCODE{rcode}"), |text| (*text).to_owned())
+}
+
 /// Opcodes.
 #[allow(missing_docs)]
 pub mod opcode {
@@ -84,6 +93,8 @@ pub mod opcode {
 #[allow(missing_docs)]
 pub mod option {
     pub const NSID: u16 = 3;
+    /// RFC 7314.
+    pub const EXPIRE: u16 = 9;
     pub const COOKIE: u16 = 10;
     pub const KEEPALIVE: u16 = 11;
     pub const EDE: u16 = 15;
@@ -95,6 +106,7 @@ pub mod ede {
     pub const NOT_READY: u16 = 14;
     pub const NOT_AUTHORITATIVE: u16 = 20;
     pub const NOT_SUPPORTED: u16 = 21;
+    pub const INVALID_DATA: u16 = 24;
     pub const INVALID_QUERY_TYPE: u16 = 30;
 }
 
@@ -103,7 +115,8 @@ pub const CLASS_IN: u16 = 1;
 /// Class ANY.
 pub const CLASS_ANY: u16 = 255;
 
-fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+/// The 16 bits at a place.
+pub(crate) fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
     let pair = octets.get(at..at + 2)?;
     Some(u16::from_be_bytes(pair.try_into().ok()?))
 }
@@ -325,6 +338,7 @@ fn check_options(options: &[u8]) -> Option<()> {
     (at == options.len()).then_some(())
 }
 
+/// What stands between a record's owner and its rdata, and where that begins and ends.
 pub(crate) struct RecordHead {
     pub(crate) rtype: u16,
     pub(crate) class: u16,
@@ -414,23 +428,32 @@ fn skip_name(octets: &[u8], mut at: usize) -> Option<usize> {
 
 /// The name at a place of a message, its pointers followed; they lead backwards (RFC 1035 section 4.1.4).
 #[must_use]
-pub fn name_at(octets: &[u8], mut at: usize) -> Option<NameBuffer> {
+pub fn name_at(octets: &[u8], at: usize) -> Option<NameBuffer> {
     let mut found = Vec::with_capacity(64);
+    name_into(octets, at, &mut found).map(|_| NameBuffer::of(&found))
+}
+
+/// The same, appended to `found`, and where what follows it begins.
+#[must_use]
+pub fn name_into(octets: &[u8], mut at: usize, found: &mut Vec<u8>) -> Option<usize> {
+    let start = found.len();
     let mut bound = octets.len();
+    let mut end = None;
     loop {
         let len = usize::from(*octets.get(at)?);
         if len >= 0xc0 {
             let target = usize::from(u16_at(octets, at)? & 0x3fff);
             (target < at.min(bound)).then_some(())?;
+            end = end.or(Some(at + 2));
             (at, bound) = (target, target);
             continue;
         }
         found.extend_from_slice(octets.get(at..=at + len)?);
-        (len < 64 && found.len() <= name::MAX_OCTETS).then_some(())?;
-        if len == 0 {
-            return Some(NameBuffer::of(&found));
-        }
+        (len < 64 && found.len() - start <= name::MAX_OCTETS).then_some(())?;
         at += 1 + len;
+        if len == 0 {
+            return end.or(Some(at));
+        }
     }
 }
 

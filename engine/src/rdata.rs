@@ -17,7 +17,7 @@ pub use parse::put_bitmap;
 pub use parse::{RdataError, from_line, from_text, ttl_from_text};
 pub(crate) use parse::{decimal, shown};
 pub use print::{to_text, types};
-pub use walk::{canonical, check};
+pub use walk::{canonical, check, uncompressed};
 
 use crate::name;
 use rtype::{

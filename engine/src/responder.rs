@@ -38,13 +38,18 @@ const NOTAUTH: u16 = 9;
 pub struct ZoneSlot {
     origin: Name,
     current: ArcSwapOption<SignedVersion>,
+    /// What would be answered from if the zone had not expired; None when it has not.
+    expired: Mutex<Option<Kept>>,
 }
+
+/// What is published of a zone that has expired.
+struct Kept(Option<Arc<SignedVersion>>);
 
 impl ZoneSlot {
     /// An empty slot: its zone answers SERVFAIL.
     #[must_use]
     pub fn new(origin: Name) -> Self {
-        Self { origin, current: ArcSwapOption::empty() }
+        Self { origin, current: ArcSwapOption::empty(), expired: Mutex::new(None) }
     }
 
     /// The zone's name.
@@ -67,6 +72,37 @@ impl ZoneSlot {
 
     /// Publish, or withdraw with None; the version before goes to the reaper.
     pub fn swap(&self, signed: Option<Arc<SignedVersion>>) {
+        let mut expired = self.expired.lock().unwrap_or_else(PoisonError::into_inner);
+        match expired.as_mut() {
+            Some(kept) => kept.0 = signed,
+            None => self.set(signed),
+        }
+    }
+
+    /// Answer SERVFAIL from now on, whatever is published, until `revive`.
+    pub fn expire(&self) {
+        let mut expired = self.expired.lock().unwrap_or_else(PoisonError::into_inner);
+        if expired.is_none() {
+            *expired = Some(Kept(self.current()));
+            self.set(None);
+        }
+    }
+
+    /// Answer again from what is published.
+    pub fn revive(&self) {
+        let mut expired = self.expired.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = expired.take() {
+            self.set(kept.0);
+        }
+    }
+
+    /// Why nothing is answered (RFC 8914 sections 4.15 and 4.25).
+    fn reason(&self) -> u16 {
+        let expired = self.expired.lock().unwrap_or_else(PoisonError::into_inner);
+        if expired.is_some() { ede::INVALID_DATA } else { ede::NOT_READY }
+    }
+
+    fn set(&self, signed: Option<Arc<SignedVersion>>) {
         if let Some(old) = self.current.swap(signed) {
             reap(Box::new(old));
         }
@@ -772,7 +808,7 @@ fn from_slot(
 ) -> Answered {
     let current = slot.current.load();
     let Some(signed) = current.as_ref() else {
-        return Answered::plain(manner.refuse(query, rcode::SERVFAIL, Some(ede::NOT_READY), out), rcode::SERVFAIL);
+        return Answered::plain(manner.refuse(query, rcode::SERVFAIL, Some(slot.reason()), out), rcode::SERVFAIL);
     };
     let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
     let written = if query.qtype == rrtype::IXFR {

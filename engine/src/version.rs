@@ -21,6 +21,9 @@ use crate::rdata;
 /// No node.
 pub const NONE: u32 = u32::MAX;
 
+/// Chunks beyond so many are put together.
+const MOST_CHUNKS: usize = 64;
+
 /// Octets shared between versions.
 pub type Chunk = Arc<Vec<u8>>;
 
@@ -148,6 +151,12 @@ impl Version {
     /// The zone's name.
     #[must_use]
     pub fn origin(&self) -> &[u8] {
+        &self.origin
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn origin_name(&self) -> &Name {
         &self.origin
     }
 
@@ -469,7 +478,7 @@ impl Version {
             from = found.map_or(upto, |node| node + 1);
         }
         assembly.copy(self, from, self.nodes.len());
-        assembly.finish()
+        assembly.finish_after(self)
     }
 
     /// Whether any RRset is of one of these types.
@@ -771,7 +780,24 @@ impl Assembly {
 
     /// The finished version: names that hold nothing and have nothing below are gone, structure and index are made.
     #[must_use]
-    pub fn finish(mut self) -> Version {
+    pub fn finish(self) -> Version {
+        let mut version = self.structured();
+        version.reindex();
+        if version.is_wasteful() { version.compacted() } else { version }
+    }
+
+    /// The same of one that was begun `after` a version most of whose nodes it has: its index is taken over.
+    fn finish_after(self, previous: &Version) -> Version {
+        let shared = u32::try_from(self.chunks.len()).unwrap_or(NONE);
+        let mut version = self.structured();
+        version.reindex_after(previous, shared);
+        if version.chunks.len() > MOST_CHUNKS {
+            version.merge_chunks();
+        }
+        if version.is_wasteful() { version.compacted() } else { version }
+    }
+
+    fn structured(mut self) -> Version {
         if !self.fresh.is_empty() {
             self.fresh.shrink_to_fit();
             self.chunks.push(Arc::new(std::mem::take(&mut self.fresh)));
@@ -791,8 +817,7 @@ impl Assembly {
             digest: OnceLock::new(),
         };
         version.structure();
-        version.reindex();
-        if version.is_wasteful() { version.compacted() } else { version }
+        version
     }
 
     fn drop_empty(&mut self) {
@@ -907,12 +932,69 @@ impl Version {
         self.index = index;
     }
 
+    /// Make the index out of that of a version whose chunks are the first `shared` of ours, by what moved.
+    fn reindex_after(&mut self, previous: &Version, shared: u32) {
+        let mut moved = vec![NONE; previous.nodes.len()];
+        let mut new = Vec::new();
+        let mut old = previous.nodes.iter().zip(&mut moved);
+        for (number, node) in (0..).zip(&self.nodes) {
+            // Both are in one order, and nodes that were there before have their names where they were.
+            let was_there = node.name.chunk < shared
+                && old.find(|(before, _)| before.name == node.name).map(|(_, place)| *place = number).is_some();
+            if !was_there {
+                new.push(number);
+            }
+        }
+        self.hasher = previous.hasher.clone();
+        self.index.clone_from(&previous.index);
+        for (number, _) in moved.iter().enumerate().filter(|(_, now)| **now == NONE) {
+            let hash = previous.hash_of(number);
+            if let Ok(entry) = self.index.find_entry(hash, |node| *node as usize == number) {
+                entry.remove();
+            }
+        }
+        for node in &mut self.index {
+            *node = moved.get(*node as usize).copied().unwrap_or(NONE);
+        }
+        let mut index = std::mem::take(&mut self.index);
+        for number in new {
+            index.insert_unique(self.hash_of(number as usize), number, |node| self.hash_of(*node as usize));
+        }
+        self.index = index;
+    }
+
+    fn hash_of(&self, node: usize) -> u64 {
+        self.hasher.hash_one(name::lower(self.name_of(node)).as_slice())
+    }
+
+    /// Put all chunks but the first together, so that a long row of small changes stays cheap.
+    fn merge_chunks(&mut self) {
+        let mut merged = Vec::with_capacity(self.chunks.iter().skip(1).map(|chunk| chunk.len()).sum());
+        let mut starts = vec![0];
+        for chunk in self.chunks.iter().skip(1) {
+            starts.push(u32::try_from(merged.len()).unwrap_or(NONE));
+            merged.extend_from_slice(chunk);
+        }
+        if u32::try_from(merged.len()).is_err() {
+            return;
+        }
+        let move_over = |at: &mut At| {
+            if let Some(start) = starts.get(at.chunk as usize).filter(|_| at.chunk > 0) {
+                *at = At { chunk: 1, offset: start + at.offset };
+            }
+        };
+        self.nodes.iter_mut().for_each(|node| move_over(&mut node.name));
+        self.entries.iter_mut().for_each(|entry| move_over(&mut entry.data));
+        self.chunks.truncate(1);
+        self.chunks.push(Arc::new(merged));
+    }
+
     /// Whether shared chunks hold on to much more than this version uses.
     fn is_wasteful(&self) -> bool {
         if self.chunks.len() < 2 {
             return false;
         }
-        if self.chunks.len() > 64 {
+        if self.chunks.len() > MOST_CHUNKS {
             return true;
         }
         let held: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();

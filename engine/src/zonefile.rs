@@ -91,6 +91,38 @@ pub struct Records {
 }
 
 impl Records {
+    /// None read yet, to be added by `push`; findings will say that they stand in `file`.
+    #[must_use]
+    pub fn empty(origin: Name, file: &str) -> Self {
+        Self {
+            origin,
+            arena: Vec::new(),
+            records: Vec::new(),
+            files: vec![file.to_owned()],
+            diagnostics: Vec::new(),
+            missing_includes: Vec::new(),
+            included: Vec::new(),
+        }
+    }
+
+    /// Add a record that is well-formed; false when there is no room for it. An owner equal to the last one is stored once.
+    pub fn push(&mut self, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8], line: u32) -> bool {
+        let known = self.records.last().filter(|last| self.owner(last) == owner).map(|last| last.owner);
+        let Ok(rdata_len) = u16::try_from(rdata.len()) else { return false };
+        if self.arena.len() > MAX_ARENA {
+            return false;
+        }
+        let mut put = |octets: &[u8]| {
+            let at = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+            self.arena.extend_from_slice(octets);
+            at
+        };
+        let owner = known.unwrap_or_else(|| put(owner));
+        let rdata = put(rdata);
+        self.records.push(Record { owner, rdata, rdata_len, rtype, ttl, file: 0, line });
+        true
+    }
+
     /// A record's owner as a wire name.
     #[must_use]
     pub fn owner(&self, record: &Record) -> &[u8] {

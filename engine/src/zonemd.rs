@@ -3,7 +3,7 @@
 //! A version that is to have one is published with a *placeholder*, a digest of zeros (section 3.1); when its signatures are
 //! made, `completed` gives the same version with the digest in its place, and one signature more to be made.
 
-use aws_lc_rs::digest::{Context, SHA384};
+use aws_lc_rs::digest::{Algorithm, Context, SHA384, SHA512};
 
 use crate::denial::Denial;
 use crate::message::rrtype;
@@ -35,12 +35,27 @@ pub fn completed(signed: &SignedVersion) -> Option<SignedVersion> {
     Some(SignedVersion::new(std::sync::Arc::new(version.edited(vec![edit])), plan, Some(signed)))
 }
 
-/// The digest (RFC 8976 section 3.3): every record once, in canonical order and form, but the apex ZONEMD and its RRSIG.
-/// Signatures that are missing are made now.
+/// The digest by the hash algorithm of this number (RFC 8976 section 5.3); None for one that is not known.
+#[must_use]
+pub fn digest_by(signed: &SignedVersion, hash: u8) -> Option<Vec<u8>> {
+    match hash {
+        1 => Some(hashed(signed, &SHA384)),
+        2 => Some(hashed(signed, &SHA512)),
+        _ => None,
+    }
+}
+
+/// The digest by SHA-384.
 #[must_use]
 pub fn digest(signed: &SignedVersion) -> [u8; OCTETS] {
+    hashed(signed, &SHA384).try_into().unwrap_or([0; OCTETS])
+}
+
+/// The digest (RFC 8976 section 3.3): every record once, in canonical order and form, but the apex ZONEMD and its RRSIG.
+/// Signatures that are missing are made now.
+fn hashed(signed: &SignedVersion, algorithm: &'static Algorithm) -> Vec<u8> {
     let version = signed.version();
-    let mut zone = Zone { context: Context::new(&SHA384), records: Vec::new(), owner: Vec::new() };
+    let mut zone = Zone { context: Context::new(algorithm), records: Vec::new(), owner: Vec::new() };
     let chain = match signed.denial() {
         Denial::Nsec3(chain) if signed.plan().is_some() => Some(chain),
         _ => None,
@@ -76,7 +91,7 @@ pub fn digest(signed: &SignedVersion) -> [u8; OCTETS] {
         zone.add_hashed(signed, place);
         zone.end();
     }
-    zone.context.finish().as_ref().try_into().unwrap_or([0; OCTETS])
+    zone.context.finish().as_ref().to_vec()
 }
 
 /// Whether a record is of a type, or an RRSIG that covers it.

@@ -1,6 +1,9 @@
 //! Rdata in wire form, field by field: where each ends, whether it is well formed, its canonical form.
 
+use std::ops::Range;
+
 use super::{Field, rtype, special, svcb, table};
+use crate::message;
 use crate::name;
 
 /// Octets of the field that `rest` begins with; None when it is cut or malformed.
@@ -156,4 +159,28 @@ pub fn canonical(rtype: u16, rdata: &[u8], out: &mut Vec<u8>) {
         }
         at += part.len();
     }
+}
+
+/// Rdata that stands at a place of a message as it is kept, its names whole, appended to `out`; a receiver has to expect
+/// compression in more types than a sender may use it in (RFC 3597 section 4).
+///
+/// # Errors
+/// What is wrong with it.
+pub fn uncompressed(rtype: u16, octets: &[u8], place: Range<usize>, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    const CUT: &str = "cut short or malformed for its type";
+    let start = out.len();
+    let within = octets.get(..place.end).ok_or(CUT)?;
+    let mut at = place.start;
+    for field in table::fields(rtype).filter(|_| super::has_canonical_change(rtype)).unwrap_or(&[]) {
+        if *field == Field::Name {
+            at = message::name_into(within, at, out).ok_or(CUT)?;
+        } else {
+            let rest = within.get(at..).ok_or(CUT)?;
+            let part = rest.get(..measure(*field, rest).ok_or(CUT)?).ok_or(CUT)?;
+            out.extend_from_slice(part);
+            at += part.len();
+        }
+    }
+    out.extend_from_slice(within.get(at..).ok_or(CUT)?);
+    check(rtype, out.get(start..).unwrap_or(&[]))
 }
