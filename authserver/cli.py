@@ -273,12 +273,17 @@ def _name(facts: Mapping[str, Any]) -> str:
 
 def _show_zone(zone: Mapping[str, Any]) -> None:
     for name, value in zone.items():
-        if name in {"held", "findings", "history"}:
+        if name in {"held", "findings", "history", "notified"}:
             continue
         shown = time_text(value) if name.endswith("_at") or name == "earliest_expiration" else _or_dash(value)
         print(f"{name.replace('_', ' ')}: {shown}")
     for found in zone.get("findings", zone["held"]):
         print(f"finding: {found}")
+    for one in zone.get("notified", ()):
+        taken = "acknowledged" if one["is_acknowledged"] else one["error"] or "not acknowledged yet"
+        print(
+            f"notified: {one['address']} {one['port']}: serial {one['serial']} at {time_text(one['told_at'])}, {taken}"
+        )
     for one in zone.get("history", ()):
         sealed = f", sealed {time_text(one['sealed_at'])}" if one["sealed_at"] else ", not sealed"
         print(f"published: serial {one['serial']} at {time_text(one['published_at'])}{sealed}")
@@ -484,6 +489,13 @@ def _add_check(commands: Any) -> None:
     check.set_defaults(run=_check)
 
 
+ZONE_DEEDS: Final = (
+    ("freeze", "take nothing from its source"),
+    ("thaw", "take from its source again"),
+    ("notify", "tell its secondaries of the sealed version again"),
+)
+
+
 def _add_zone(commands: Any) -> None:
     zone = commands.add_parser("zone", help="list, show, dump, reload, freeze and thaw zones")
     inner = zone.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -501,7 +513,7 @@ def _add_zone(commands: Any) -> None:
     reload = inner.add_parser("reload", help="look at a zone's source now, or at all sources")
     add_zone_argument(reload, optional=True)
     finish(reload, facts_command("zone.reload", _show_zones))
-    for name, text in (("freeze", "take nothing from its source"), ("thaw", "take from its source again")):
+    for name, text in ZONE_DEEDS:
         one = inner.add_parser(name, help=text)
         add_zone_argument(one)
         finish(one, facts_command(f"zone.{name}", lambda facts: _show_zones([facts])))

@@ -63,6 +63,7 @@ class LiveFacts:
             "zone.reload": self.zone_reload,
             "zone.freeze": self.zone_freeze,
             "zone.thaw": self.zone_thaw,
+            "zone.notify": self.zone_notify,
             "key.list": self.key_list,
             "key.ds": self.key_ds,
             "key.import": self.key_import,
@@ -109,6 +110,7 @@ class LiveFacts:
         facts["refresh_at"] = due.get(f"refresh {zone.key}")
         facts["next_key_step_at"] = due.get(f"keys {zone.key}")
         facts["findings"] = [str(found) for found in zone.findings]
+        facts["notified"] = [one.as_json() for one in self._server.notifier.facts() if one.zone == zone.key]
         facts["history"] = await asyncio.to_thread(_history, self._server.state, zone.key)
         return facts
 
@@ -159,6 +161,14 @@ class LiveFacts:
         zone = self._zone(arguments)
         zone.is_frozen = False
         self._server.look_again(zone)
+        return zone_facts(zone)
+
+    async def zone_notify(self, arguments: Arguments) -> Facts:
+        """Tell the zone's secondaries of its sealed version again."""
+        zone = self._zone(arguments)
+        if zone.sealed is None:
+            raise ControlError(f"{zone.key}: no version is sealed yet")
+        self._server.notifier.tell(zone, again=True)
         return zone_facts(zone)
 
     async def key_list(self, arguments: Arguments) -> list[Facts]:

@@ -42,6 +42,8 @@ from authserver.schema import (
 )
 from keys.policy import Policy, TokenStore
 from keys.tsigfile import TSIGKey
+from zones.transfer import Group
+from zones.tsig import Keyring
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -63,6 +65,7 @@ __all__ = [
     "SOURCES",
     "TIMEOUTS",
     "TRANSFER",
+    "TSIG",
     "VIEW",
     "ZONES",
     "Address",
@@ -103,6 +106,7 @@ __all__ = [
     "Runtime",
     "Schema",
     "Settings",
+    "SharedKeys",
     "Signing",
     "Source",
     "StreamLimits",
@@ -202,11 +206,21 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class TransferRule:
-    """Who may transfer zones and gets NOTIFY: addresses, or `*` for everybody (who gets no NOTIFY)."""
+    """Who may transfer zones and gets NOTIFY: `to`; and who gets NOTIFY alone: `also`. Prefixes and `*` get none."""
 
     origins: tuple[bytes, ...]
-    to: tuple[str, ...]
+    to: tuple[Group, ...]
+    also: tuple[Group, ...]
     source: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKeys:
+    """The TSIG keys of a server block, and the opcodes whose messages have to be signed with one of them."""
+
+    keyring: Keyring
+    opcodes: frozenset[int]
     place: Place
 
 
@@ -332,8 +346,10 @@ SIGNING: Final[Capability[Signing]] = Capability("signing")
 SOURCES: Final[Capability[Source]] = Capability("sources of zones")
 TIMEOUTS: Final[Capability[Timeouts]] = Capability("limits of streams")
 TRANSFER: Final[Capability[TransferRule]] = Capability("zone transfer")
+TSIG: Final[Capability[SharedKeys]] = Capability("TSIG keys")
 VIEW: Final[Capability[View]] = Capability("a view")
 ZONES: Final[Capability[ZoneBackend]] = Capability("zones")
+NO_KEYS: Final = Keyring()
 
 
 # ------------------------------------------------------------------ blocks and configurations
@@ -389,6 +405,11 @@ class Block:
     def view(self) -> View:
         """The block's view; one without a name, of all queries, when it has none."""
         return next(iter(self.offered(VIEW)), View("", None))
+
+    @property
+    def keyring(self) -> Keyring:
+        """The TSIG keys of `tsig`; none where it does not stand."""
+        return next((keys.keyring for keys in self.offered(TSIG)), NO_KEYS)
 
     @property
     def counted_as(self) -> str:
@@ -560,6 +581,14 @@ class Build:
             # The digest comes first: what is written meanwhile is seen as a change later.
             files[path] = (_file_digest(path), reader(path))
         return cast("T", files[path][1])
+
+    def key(self, name: bytes, place: Place) -> bytes:
+        """The name of a TSIG key; one that `tsig` does not define in this block is noted as a problem."""
+        known = [one for keys in self.block.offered(TSIG) for one in keys.keyring.names]
+        if name not in known:
+            there = ", ".join(map(name_text, known)) or "none"
+            self.problem(place, f"key {name_text(name)} is not defined; `tsig` of this server block has: {there}")
+        return name
 
     def path(self, text: str) -> Path:
         """The path, below the block's root when it is relative."""

@@ -43,6 +43,10 @@ class Query:
     listener: int = -1
     block: int = -1
     tags: tuple[tuple[str, str], ...] = ()
+    key: bytes = b""
+    """The TSIG key that the query was signed with, a wire name in lower case; empty when it was not signed."""
+    signature_octets: int = 0
+    """Room that responses leave for their TSIG."""
     _message: list[dns.message.Message] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
@@ -108,8 +112,8 @@ class Query:
 
     @property
     def max_octets(self) -> int:
-        """What a response to this query may be long."""
-        return 65535 if self.transport == "tcp" else max(512, self.udp_size)
+        """What a response to this query may be long before it is signed."""
+        return (65535 if self.transport == "tcp" else max(512, self.udp_size)) - self.signature_octets
 
     def is_below(self, origin: bytes) -> bool:
         """Whether the qname is this wire name in lower case, or a name below it."""
@@ -148,7 +152,7 @@ class Query:
 
     def respond_with(self, message: dns.message.Message) -> "Response":
         """A response of a dnspython message, truncated to what this query may get."""
-        octets = message.to_wire(max_size=65535, prefer_truncation=True)
+        octets = message.to_wire(max_size=65535 - self.signature_octets, prefer_truncation=True)
         if len(octets) > self.max_octets:
             octets = message.to_wire(max_size=self.max_octets, prefer_truncation=True)
         return Response(octets)

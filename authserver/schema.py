@@ -275,9 +275,13 @@ class Schema:
     `properties` None: it takes no body. `once`: at most once in its block or body. `required`: its body must have it.
     `ignored` is a warning, `refused` an error, each with this reason, for words that CoreDNS has and that do
     nothing or can't be done here. `lines` is what lines of the body are that begin with no property's name.
+
+    `clauses` are pairs of a word and a value behind the arguments, in any order, each at most once; the word is the
+    first one of the clause's name.
     """
 
     arguments: tuple[Argument[object], ...] = ()
+    clauses: tuple[Argument[object], ...] = ()
     properties: "Mapping[str, Schema] | None" = None
     once: bool = False
     required: bool = False
@@ -288,7 +292,7 @@ class Schema:
     def usage(self, name: str) -> str:
         """The synopsis of one line, as in a manual."""
         body = "" if self.properties is None else f"{{ {' | '.join(self.properties) or '...'} }}"
-        return " ".join(filter(None, [name, *map(str, self.arguments), body]))
+        return " ".join(filter(None, [name, *map(str, (*self.arguments, *self.clauses)), body]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +372,7 @@ def _settings(directive: Directive, schema: Schema, trail: str, findings: Findin
 
 
 def _arguments(directive: Directive, schema: Schema, trail: str, findings: Findings) -> dict[str, tuple[object, ...]]:
-    given = directive.arguments
+    given, values = _clauses(directive, schema, trail, findings)
     least = sum(not argument.optional for argument in schema.arguments)
     most = None if any(argument.repeat for argument in schema.arguments) else len(schema.arguments)
     usage = schema.usage(trail)
@@ -380,10 +384,28 @@ def _arguments(directive: Directive, schema: Schema, trail: str, findings: Findi
     elif most is not None and len(given) > most:
         takes = f"takes {most or 'no'} argument{'' if most == 1 else 's'}, not {len(given)}"
         findings.problem(directive.place, f"{trail}: {takes}; usage: {usage}")
-    values: dict[str, tuple[object, ...]] = {}
     for argument, texts in _assign(schema.arguments, given):
         values[argument.name] = tuple(_parsed(argument, texts, directive.place, trail, findings))
     return values
+
+
+def _clauses(
+    directive: Directive, schema: Schema, trail: str, findings: Findings
+) -> tuple[Sequence[str], dict[str, tuple[object, ...]]]:
+    """The words ahead of the clauses, and the values of these."""
+    given = directive.arguments
+    clauses = {clause.name.split()[0]: clause for clause in schema.clauses}
+    begin = next((at for at, word in enumerate(given) if word in clauses), len(given))
+    values: dict[str, tuple[object, ...]] = {}
+    for at in range(begin, len(given), 2):
+        word, *texts = given[at : at + 2]
+        clause = clauses.get(word)
+        if clause is None or not texts or clause.name in values:
+            reason = "is no clause" if clause is None else "stands twice" if texts else f"needs {clause.kind.accepts}"
+            findings.problem(directive.place, f"{trail}: '{word}' {reason}; usage: {schema.usage(trail)}")
+            break
+        values[clause.name] = tuple(_parsed(clause, texts, directive.place, trail, findings))
+    return given[:begin], values
 
 
 def _assign(

@@ -18,17 +18,15 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import dns.exception
-import dns.message
-import dns.rcode
 from prometheus_client import Metric
 
 from authserver import chain
+from authserver.answering import Answering
 from authserver.backend import engine_effects
 from authserver.control import ControlError, ControlSocket
 from authserver.errors import CorefileErrors, StateError, StateInUse
@@ -37,6 +35,7 @@ from authserver.following import Follower, Registry, Site, World, follow, follow
 from authserver.http import HttpServers
 from authserver.keymetrics import key_metrics
 from authserver.listeners import ListenError, Listeners, places_of, shown
+from authserver.notifying import Notifier, notify_metrics
 from authserver.parent import ParentWatcher
 from authserver.pipeline import Pipeline
 from authserver.plugin import (
@@ -56,16 +55,15 @@ from authserver.plugin import (
 from authserver.plugins.transfer import rule_of
 from authserver.providerwatch import ProviderWatcher
 from authserver.publication import Zone, ZoneKey
-from authserver.query import Query, Response
 from authserver.schedule import Action, Schedule
-from authserver.sockets import DeclinedQueries, NotifyTarget, notify
+from authserver.sockets import DeclinedQueries, NotifyTarget
 from authserver.state import State, default_directory
 from authserver.streams import Streams
 from authserver.telemetry import stream_metrics, zone_metrics
 from authserver.timekeeping import TOLERANCE_S
 from authserver.watch import Watch, Watcher
 from engine import Block as Route
-from engine import Clock, Declined, Responder, ZoneSlot, drop_capabilities
+from engine import Clock, Responder, ZoneSlot, drop_capabilities
 from keys import custody
 from keys.errors import KeysError
 from keys.policy import Policy
@@ -74,7 +72,7 @@ from keys.rollover import is_asking
 from keys.states import Key, Sighting
 from zones.naming import is_at_or_below
 from zones.source import Provenance
-from zones.transfer import is_notify_answer, notified, notify_message, parse_targets
+from zones.transfer import notified
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +83,7 @@ KEPT_CAPABILITIES: Final = ("CAP_NET_BIND_SERVICE", "CAP_DAC_READ_SEARCH", "CAP_
 LOG_PAUSE_S: Final = 0.1
 STOP_WITHIN_S: Final = 4.0
 READY_POLL_S: Final = 0.02
-NOTIFY_AT_ONCE: Final = 64
-QUERY: Final = 0
 LEAVING: Final = "leaving"
-SOA: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +117,10 @@ class Server:
         self.clock = clock
         self.responder = Responder(clock)
         self.schedule = Schedule(clock)
-        self.streams = Streams(self.responder, self._dispatch, room_for_connections())
+        self.answering = Answering(self.responder, clock, lambda: self.configuration.blocks, self._address_of)
+        self.streams = Streams(self.responder, self.answering.dispatch, room_for_connections())
         self.listeners = Listeners(self.responder, self.streams, options.threads)
-        self.declined = DeclinedQueries(self.responder, self._dispatch)
+        self.declined = DeclinedQueries(self.responder, self.answering.dispatch)
         self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
         self.http = HttpServers()
         self.watcher = Watcher()
@@ -139,8 +135,7 @@ class Server:
         self._reloads_failed = 0
         self._reload_lock = asyncio.Lock()
         self._token_lock = threading.Lock()
-        self._notifies: dict[str, asyncio.Task[None]] = {}
-        self._notify_slots = asyncio.Semaphore(NOTIFY_AT_ONCE)
+        self.notifier = Notifier(clock, self._targets)
         self.parents = ParentWatcher(clock, lambda: self.pipeline.zones, self._parent_rule, self._seen_at_parent)
         self.providers = ProviderWatcher(clock, lambda: self.pipeline.zones, self._seen_at_provider)
         self._commands = LiveFacts(self).commands()
@@ -193,8 +188,7 @@ class Server:
             async with asyncio.timeout(lameduck + STOP_WITHIN_S / 2):
                 await self.configuration.stop()
         self.watcher.close()
-        for one in list(self._notifies.values()):
-            one.cancel()
+        self.notifier.stop()
         await self._control.stop()
         self.declined.stop()
         self.streams.close_all()
@@ -253,11 +247,16 @@ class Server:
         self._say_new_names(known)
         self._route()
         await self.pipeline.remove(gone)
+        self.notifier.keep(self.pipeline.zones.values())
         self._follow()
 
     def _zone_metrics(self) -> list[Metric]:
         zones = list(self.pipeline.zones.values())
-        return [*zone_metrics(metric_facts(zones)), *key_metrics(zones, self.parents.status, self.clock.now())]
+        return [
+            *zone_metrics(metric_facts(zones)),
+            *key_metrics(zones, self.parents.status, self.clock.now()),
+            *notify_metrics(self.notifier.facts()),
+        ]
 
     def _say_new_names(self, known: Mapping[ZoneKey, Provenance | None]) -> None:
         """A zone whose view got another name begins with new keys, which its DS at the parent does not know."""
@@ -375,28 +374,10 @@ class Server:
         log.error("reload: the old configuration serves on")
         return False
 
-    # ---------------------------------------------------------------- queries the engine declines
+    # ---------------------------------------------------------------- queries
 
-    async def _dispatch(self, declined: Declined) -> bytes | AsyncIterator[bytes] | None:
-        answer = await self._answer(declined)
-        # The engine frames what a chain answered as it frames its own answers; None when it holds it back.
-        return self.responder.dress(declined, answer) if isinstance(answer, bytes) else answer
-
-    async def _answer(self, declined: Declined) -> bytes | AsyncIterator[bytes]:
-        query = Query.from_declined(declined, self.listeners.address(declined.listener))
-        if not 0 <= query.block < len(self.configuration.blocks):
-            return query.respond(dns.rcode.REFUSED).octets
-        if query.opcode != QUERY:
-            # NOTIFY and UPDATE: nobody here is a secondary of anybody, and nothing takes updates.
-            return query.respond(dns.rcode.REFUSED).octets
-        if _is_signed(query):
-            return query.respond(dns.rcode.NOTAUTH).octets  # RFC 8945 section 5.2.1: no such key
-        answer = await chain.serve(self.configuration.blocks[query.block], query)
-        if isinstance(answer, Response):
-            return answer.octets
-        if query.transport == "udp":
-            return query.respond(dns.rcode.FORMERR).octets
-        return answer.messages()
+    def _address_of(self, listener: int) -> tuple[str, int]:
+        return self.listeners.address(listener)
 
     async def _write_log(self) -> None:
         while True:
@@ -430,22 +411,10 @@ class Server:
     # ---------------------------------------------------------------- NOTIFY
 
     def _on_sealed(self, zone: Zone) -> None:
-        """Tell those that `transfer` names, an older NOTIFY of the zone being moot."""
         if is_asking(zone.known_keys):
             self.parents.look_soon(zone.key)
         log.info("%s: serial %d is sealed", zone.key, zone.sealed.serial if zone.sealed else 0)
-        name = f"{zone.key}"
-        if (old := self._notifies.pop(name, None)) is not None:
-            old.cancel()
-        targets = self._targets(zone)
-        if targets:
-            task = asyncio.create_task(self._notify_all(zone, targets), name=f"notify {name}")
-            self._notifies[name] = task
-            task.add_done_callback(lambda done: self._forget_notify(name, done))
-
-    def _forget_notify(self, name: str, task: asyncio.Task[None]) -> None:
-        if self._notifies.get(name) is task:
-            del self._notifies[name]
+        self.notifier.tell(zone)
 
     def _targets(self, zone: Zone) -> list[NotifyTarget]:
         targets: dict[tuple[str, int], NotifyTarget] = {}
@@ -453,32 +422,13 @@ class Server:
             rule = rule_of(block.offered(TRANSFER), zone.key.origin)
             if rule is None:
                 continue
-            for address, port in notified(parse_targets(rule.to)):
-                source = rule.source or _source_for(address, block)
-                targets[address, port] = NotifyTarget(address, port, source)
+            keyring = block.keyring
+            for group in (*rule.to, *rule.also):
+                key = keyring.signing(group.key) if group.key is not None else None
+                for address, port in notified(group.targets):
+                    source = rule.source or _source_for(address, block)
+                    targets.setdefault((address, port), NotifyTarget(address, port, source, key))
         return list(targets.values())
-
-    async def _notify_all(self, zone: Zone, targets: list[NotifyTarget]) -> None:
-        await asyncio.gather(*(self._notify(zone, target) for target in targets))
-
-    async def _notify(self, zone: Zone, target: NotifyTarget) -> None:
-        signed = zone.sealed_version
-        if signed is None:
-            return
-        ttl, (soa, *_) = signed.version.rrset(zone.key.origin, SOA) or (0, [b""])
-        number = random.SystemRandom().randrange(1 << 16)
-        message = notify_message(zone.key.origin, ttl, soa, number)
-        where = shown((target.address, target.port))
-        try:
-            async with self._notify_slots:
-                told = await notify(target, message, lambda octets: is_notify_answer(octets, zone.key.origin, number))
-        except OSError as error:
-            log.warning("%s: NOTIFY to %s: %s", zone.key, where, error)
-            return
-        if told:
-            log.info("%s: NOTIFY of serial %d taken by %s", zone.key, signed.serial, where)
-        else:
-            log.warning("%s: NOTIFY of serial %d was not answered by %s", zone.key, signed.serial, where)
 
 
 # -------------------------------------------------------------------- start
@@ -657,15 +607,6 @@ def _source_for(address: str, block: Block) -> str | None:
         with contextlib.suppress(ValueError):
             own += [word] if ipaddress.ip_address(word).version == version else []
     return own[0] if len(own) == 1 else None
-
-
-def _is_signed(query: Query) -> bool:
-    try:
-        return bool(query.message.had_tsig)
-    except dns.message.UnknownTSIGKey:
-        return True
-    except dns.exception.DNSException:
-        return False
 
 
 def _following(one: Follower, hint: asyncio.Event) -> Action:

@@ -11,11 +11,12 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from engine import Declined, MessageError
+from zones.tsig import SharedKey
 
 if TYPE_CHECKING:
     from authserver.streams import Dispatcher
@@ -115,11 +116,12 @@ def stream_socket(address: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class NotifyTarget:
-    """Where a NOTIFY goes, and from which address; None leaves that to the system."""
+    """Where a NOTIFY goes, from which address (None leaves that to the system), and the TSIG key it is signed with."""
 
     address: str
     port: int
     source: str | None = None
+    key: SharedKey | None = None
 
 
 class _NotifyProtocol(asyncio.DatagramProtocol):
@@ -138,13 +140,26 @@ class _NotifyProtocol(asyncio.DatagramProtocol):
 
 async def notify(target: NotifyTarget, message: bytes, is_answer: Callable[[bytes], bool]) -> bool:
     """Send a NOTIFY until it is answered, as RFC 1996 section 3.6 says; False when it never was."""
+    return await _told(target, message, is_answer, NOTIFY_PAUSES_S)
+
+
+async def notify_once(
+    target: NotifyTarget, message: bytes, is_answer: Callable[[bytes], bool], heard_for: float
+) -> bool:
+    """Send a NOTIFY once and listen for so many seconds; whether it was answered. Raises OSError."""
+    return await _told(target, message, is_answer, (heard_for,))
+
+
+async def _told(
+    target: NotifyTarget, message: bytes, is_answer: Callable[[bytes], bool], pauses: Sequence[float]
+) -> bool:
     loop = asyncio.get_running_loop()
     local = (target.source, 0) if target.source else None
     transport, protocol = await loop.create_datagram_endpoint(
         lambda: _NotifyProtocol(is_answer), local_addr=local, remote_addr=(target.address, target.port)
     )
     try:
-        for pause in NOTIFY_PAUSES_S:
+        for pause in pauses:
             transport.sendto(message)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(protocol.answered), pause)

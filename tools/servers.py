@@ -351,6 +351,21 @@ def zone_records(zone: dns.zone.Zone) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedKey:
+    """A TSIG key, as each server's configuration has it."""
+
+    name: str
+    secret: str = field(repr=False)
+    """Base64."""
+    algorithm: str = "hmac-sha256"
+
+    @property
+    def dig(self) -> str:
+        """The argument of `dig -y`."""
+        return f"{self.algorithm}:{self.name}:{self.secret}"
+
+
+@dataclass(frozen=True, slots=True)
 class Zone:
     """A zone of a peer: from a file, or from a primary on loopback."""
 
@@ -359,6 +374,8 @@ class Zone:
     primary_port: int | None = None
     more: str = ""
     """More lines of a zone of BIND's, or of Knot DNS's."""
+    key: SharedKey | None = None
+    """What the transfer from the primary and its NOTIFY are signed with."""
 
 
 @dataclass(kw_only=True)
@@ -370,6 +387,11 @@ class Peer(Server):
     def __post_init__(self) -> None:
         if self.probe is None and self.zones and self.zones[0].file is not None:
             self.probe = self.zones[0].origin
+
+    @property
+    def keys(self) -> list[SharedKey]:
+        """Those of all zones, each once."""
+        return list(dict.fromkeys(zone.key for zone in self.zones if zone.key is not None))
 
     def write(self, name: str, text: str) -> Path:
         """A file in the server's directory."""
@@ -390,6 +412,9 @@ class Named(Peer):
 
     def command(self) -> list[str]:
         zones = "".join(map(self._zone, self.zones))
+        keys = "".join(
+            f'key "{key.name}" {{ algorithm {key.algorithm}; secret "{key.secret}"; }};\n' for key in self.keys
+        )
         configuration = self.write(
             "named.conf",
             f"""options {{
@@ -401,7 +426,7 @@ class Named(Peer):
 }};
 controls {{ }};
 {self.top}
-{zones}""",
+{keys}{zones}""",
         )
         return [program("named") or "named", "-g", "-n", "1", "-c", str(configuration)]
 
@@ -409,10 +434,12 @@ controls {{ }};
         if zone.file is not None:
             return f'zone "{zone.origin}" {{ type primary; file "{zone.file}"; {zone.more} }};\n'
         file = f"{self.directory}/{zone.origin}zone"
-        primary = f"primaries {{ {LOOPBACK} port {zone.primary_port}; }}"
+        signed = f" key {zone.key.name}" if zone.key else ""
+        primary = f"primaries {{ {LOOPBACK} port {zone.primary_port}{signed}; }}"
+        allowed = f"key {zone.key.name}" if zone.key else "any"
         return (
             f'zone "{zone.origin}" {{ type secondary; file "{file}"; masterfile-format text; '
-            f"{primary}; allow-notify {{ any; }}; }};\n"
+            f"{primary}; allow-notify {{ {allowed}; }}; {zone.more} }};\n"
         )
 
 
@@ -427,6 +454,9 @@ class Nsd(Peer):
     def command(self) -> list[str]:
         here = self.directory
         zones = "".join(map(self._zone, self.zones))
+        keys = "".join(
+            f'key:\n  name: {key.name}\n  algorithm: {key.algorithm}\n  secret: "{key.secret}"\n' for key in self.keys
+        )
         configuration = self.write(
             "nsd.conf",
             f"""server:
@@ -447,7 +477,7 @@ class Nsd(Peer):
   verbosity: 1
 remote-control:
   control-enable: no
-{zones}""",
+{keys}{zones}""",
         )
         return [program("nsd") or "nsd", "-d", "-c", str(configuration)]
 
@@ -455,8 +485,9 @@ remote-control:
         lines = f"zone:\n  name: {zone.origin}\n  provide-xfr: {LOOPBACK} NOKEY\n"
         if zone.file is not None:
             return lines + f'  zonefile: "{zone.file}"\n'
+        key = zone.key.name if zone.key else "NOKEY"
         return lines + (
-            f"  request-xfr: AXFR {LOOPBACK}@{zone.primary_port} NOKEY\n  allow-notify: {LOOPBACK} NOKEY\n"
+            f"  request-xfr: AXFR {LOOPBACK}@{zone.primary_port} {key}\n  allow-notify: {LOOPBACK} {key}\n"
             f'  zonefile: "{self.directory}/{zone.origin}zone"\n'
         )
 
@@ -471,8 +502,15 @@ class Knot(Peer):
 
     def command(self) -> list[str]:
         here = self.directory
-        ports = sorted({zone.primary_port for zone in self.zones if zone.primary_port})
-        remotes = "".join(f"  - id: p{port}\n    address: {LOOPBACK}@{port}\n" for port in ports)
+        primaries = {zone.primary_port: zone.key for zone in self.zones if zone.primary_port}
+        remotes = "".join(
+            f"  - id: p{port}\n    address: {LOOPBACK}@{port}\n" + (f"    key: {key.name}\n" if key else "")
+            for port, key in sorted(primaries.items())
+        )
+        keys = "".join(
+            f"  - id: {key.name}\n    algorithm: {key.algorithm}\n    secret: {key.secret}\n" for key in self.keys
+        )
+        keyed = "".join(f"    key: {key.name}\n" for key in self.keys)
         zones = "".join(map(self._zone, self.zones))
         configuration = self.write(
             "knot.conf",
@@ -488,12 +526,18 @@ log:
     any: info
 database:
     storage: "{here}"
+{"key:" if keys else ""}
+{keys}
 {"remote:" if remotes else ""}
 {remotes}
 acl:
-  - id: loopback
+  - id: asking
     address: {LOOPBACK}
-    action: [transfer, notify, update]
+    action: [transfer, update]
+  - id: telling
+    address: {LOOPBACK}
+    action: notify
+{keyed}
 {self.more}
 zone:
 {zones}""",
@@ -502,8 +546,8 @@ zone:
 
     def _zone(self, zone: Zone) -> str:
         lines = (
-            f"  - domain: {zone.origin}\n    acl: loopback\n    storage: {self.directory}\n    semantic-checks: off\n"
-            f"{zone.more}"
+            f"  - domain: {zone.origin}\n    acl: [asking, telling]\n    storage: {self.directory}\n"
+            f"    semantic-checks: off\n{zone.more}"
         )
         if zone.file is not None:
             return lines + f'    file: "{zone.file}"\n    zonefile-sync: -1\n'

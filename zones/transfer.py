@@ -86,6 +86,21 @@ def notified(targets: Sequence[Target]) -> tuple[tuple[str, int], ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Servers that are known in the same way: by their addresses and, where one is named, by a TSIG key.
+
+    `key` is a wire name in lower case.
+    """
+
+    targets: tuple[Target, ...]
+    key: bytes | None = None
+
+    def admits(self, address: str, key: bytes) -> bool:
+        """Whether a client of this address, which signed with this key, or with none, is one of them."""
+        return allowed(self.targets, address) and self.key in {None, key}
+
+
 def is_transfer(qtype: int) -> bool:
     """Whether a query asks for a zone transfer (RFC 5936 section 2, RFC 1995 section 3)."""
     return qtype in (AXFR, IXFR)

@@ -26,9 +26,11 @@ from authserver.plugin import (
     Effect,
     Handler,
     Link,
+    Name,
     Query,
     Response,
     Schema,
+    Settings,
     Transfer,
     TransferRule,
     Zone,
@@ -37,7 +39,7 @@ from engine import SignedVersion
 from zones.errors import TransferMessageError
 from zones.naming import is_at_or_below
 from zones.serial import is_after
-from zones.transfer import allowed, is_transfer, parse_target, parse_targets
+from zones.transfer import Group, is_transfer, parse_target, parse_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,33 @@ class TargetWord:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class ServerWord:
+    """Who gets NOTIFY; the value is the word as written."""
+
+    accepts: str = "an address, with :PORT where NOTIFY goes elsewhere than to 53"
+
+    def parse(self, text: str) -> str:
+        """The word, if it is one of these."""
+        try:
+            if parse_target(text).port is None:
+                raise ValueError(f"'{text}' is not {self.accepts}")
+        except TransferMessageError as error:
+            raise ValueError(error.reason) from None
+        return text
+
+
 ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
 TO: Final = Argument("ADDRESS|PREFIX|*", TargetWord(), repeat=True)
+ALSO: Final = Argument("ADDRESS", ServerWord(), repeat=True)
+KEY: Final = Argument("key NAME", Name(), optional=True)
 SOURCE: Final = Argument("ADDRESS", AddressKind())
 
 SCHEMA: Final = Schema(
     arguments=(ZONE,),
     properties={
-        "to": Schema(arguments=(TO,), required=True),
+        "to": Schema(arguments=(TO,), clauses=(KEY,), required=True),
+        "also": Schema(arguments=(ALSO,), clauses=(KEY,)),
         "source": Schema(arguments=(SOURCE,), once=True),
     },
 )
@@ -73,13 +94,22 @@ def setup(build: Build) -> Link | None:
     rules = []
     for settings in build.settings:
         source = settings.property("source")
-        to = tuple(word for line in settings.properties("to") for word in line.all(TO))
-        origins = build.zones(settings.all(ZONE))
-        rule = TransferRule(origins, to, str(source.one(SOURCE)) if source is not None else None, settings.place)
+        rule = TransferRule(
+            origins=build.zones(settings.all(ZONE)),
+            to=tuple(_group(build, line, line.all(TO)) for line in settings.properties("to")),
+            also=tuple(_group(build, line, line.all(ALSO)) for line in settings.properties("also")),
+            source=str(source.one(SOURCE)) if source is not None else None,
+            place=settings.place,
+        )
         rules.append(rule)
         build.offer(TRANSFER, rule)
     build.offer(EFFECT, Effect())  # the engine never answers a transfer itself
     return lambda following: Transfers(following, build.block, tuple(rules))
+
+
+def _group(build: Build, line: Settings, words: Sequence[str]) -> Group:
+    key = line.get(KEY, None)
+    return Group(parse_targets(words), build.key(key, line.place) if key is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +128,7 @@ class Transfers:
         if zone is None:
             return query.respond(dns.rcode.NOTAUTH)  # RFC 5936 section 2.2.1
         rule = rule_of(self.rules, query.qname)
-        if rule is None or not allowed(parse_targets(rule.to), query.client[0]):
+        if rule is None or not any(group.admits(query.client[0], query.key) for group in rule.to):
             return query.respond(dns.rcode.REFUSED)
         signed = await sealed_version(zone)
         if signed is None:
@@ -106,7 +136,7 @@ class Transfers:
         if query.qtype == dns.rdatatype.IXFR and (query.transport == "udp" or _has_it(query, signed)):
             # RFC 1995 sections 2 and 4: one SOA says "you have it", or over UDP "come by TCP".
             return _soa_alone(query, signed)
-        return Transfer(lambda: _messages(signed, query.octets), signed.version.origin, signed.serial)
+        return Transfer(lambda: _messages(signed, query), signed.version.origin, signed.serial)
 
     def _zone(self, qname: bytes) -> ServedZone | None:
         for backend in self.block.offered(ZONES):
@@ -121,10 +151,10 @@ def rule_of(rules: Sequence[TransferRule], qname: bytes) -> TransferRule | None:
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-async def _messages(signed: SignedVersion, query: bytes) -> AsyncIterator[bytes]:
+async def _messages(signed: SignedVersion, query: Query) -> AsyncIterator[bytes]:
     position = 0
     while position >= 0:
-        message, position = signed.transfer(query, position)
+        message, position = signed.transfer(query.octets, position, query.max_octets)
         yield message
 
 
