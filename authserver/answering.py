@@ -19,6 +19,7 @@ from authserver.query import Query, Response, Transfer
 from zones.tsig import Rejected, check_request
 
 if TYPE_CHECKING:
+    from authserver.tls import TLSPeer
     from engine import Clock, Declined, Responder
 
 QUERY: Final = 0
@@ -67,9 +68,9 @@ class Answering:
         self._blocks = blocks
         self._address_of = address_of
 
-    async def dispatch(self, declined: Declined) -> Answer:
-        """The answer as it is sent; None when nothing is said."""
-        came = Query.from_declined(declined, self._address_of(declined.listener))
+    async def dispatch(self, declined: Declined, tls: TLSPeer | None = None) -> Answer:
+        """The answer as it is sent; None when nothing is said. `tls` is who asks, where it came by TLS."""
+        came = replace(Query.from_declined(declined, self._address_of(declined.listener)), tls=tls)
         blocks = self._blocks()
         block = blocks[came.block] if 0 <= came.block < len(blocks) else None
         asked = asked_by(came, block, self._clock.now())

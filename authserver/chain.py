@@ -13,7 +13,7 @@ from typing import Final
 import dns.rcode
 
 from authserver import corefile, directives
-from authserver.corefile import Directive, ServerBlock
+from authserver.corefile import Directive, Key, ServerBlock
 from authserver.directives import Directives, PluginError
 from authserver.errors import CorefileErrors, Problem
 from authserver.plugin import (
@@ -21,6 +21,7 @@ from authserver.plugin import (
     SIGNING,
     SOURCES,
     TIMEOUTS,
+    TLS,
     ZONES,
     Block,
     Build,
@@ -36,10 +37,11 @@ from authserver.plugin import (
     name_text,
 )
 from authserver.schema import settings_of
+from authserver.tls import ServerFiles
 
 log = logging.getLogger(__name__)
 
-SERVED_SCHEMES: Final = ("dns",)
+SERVED_SCHEMES: Final = ("dns", "tls")
 
 
 def load(
@@ -61,6 +63,7 @@ def load(
         _block(number, block, configuration, known, findings) for number, block in enumerate(parsed.blocks)
     )
     _check_limits(configuration, findings)
+    _check_tls(configuration.blocks, findings)
     _check_views(configuration.blocks, findings)
     if findings.problems:
         raise CorefileErrors(_sorted(findings.problems, (parsed.file, *parsed.files)))
@@ -134,6 +137,28 @@ def _check_limits(configuration: Configuration, findings: Findings) -> None:
                 if other.limits != own.limits:
                     findings.warn(
                         own.place, f"timeouts: where both blocks listen, the limits of {other.place} are in force"
+                    )
+
+
+def _check_tls(blocks: Sequence[Block], findings: Findings) -> None:
+    """An address and port speaks TLS or not, with one certificate."""
+    first: dict[tuple[str, int], tuple[Key, ServerFiles | None]] = {}
+    for block in blocks:
+        files = next((one.files for one in block.offered(TLS)), None)
+        schemes = {key.scheme for key in block.keys}
+        if files is not None and "tls" not in schemes:
+            place = block.source.named("tls")[0].place
+            findings.warn(place, "tls: no key of this server block begins with tls://, so the certificate is not used")
+        for key in block.keys:
+            own = files if key.scheme == "tls" else None
+            if key.scheme == "tls" and own is None and "tls" not in {one.name for one in block.source.directives}:
+                findings.problem(key.place, f"key {key.text}: tls:// needs a certificate; accepted: tls CERT KEY [CA]")
+            for address in block.addresses or ("",):
+                other, theirs = first.setdefault((address, key.port), (key, own))
+                if (other.scheme, theirs) != (key.scheme, own):
+                    findings.problem(
+                        key.place,
+                        f"key {key.text}: port {key.port} is {other.scheme}:// with other files at {other.place}",
                     )
 
 

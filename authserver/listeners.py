@@ -12,26 +12,32 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from authserver.plugin import LISTEN, TIMEOUTS, Block, Configuration, Listen, StreamLimits
+from authserver.plugin import LISTEN, TIMEOUTS, TLS, Block, Configuration, Listen, StreamLimits
 from authserver.sockets import stream_socket
 from authserver.streams import Streams
+from authserver.tls import ServerTLS
 from engine import Responder
 
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 (what no `bind` means)
 MANY: Final = 4
 """With more listeners than this each has one UDP thread."""
 
-Place = tuple[str, int]
-"""Address and port."""
+
+class Place(NamedTuple):
+    """Address and port, and what is spoken there: `dns` by UDP and TCP, or `tls`."""
+
+    address: str
+    port: int
+    scheme: str = "dns"
 
 
 class ListenError(Exception):
     """A place can't be listened on; `is_in_use` when somebody else does."""
 
     def __init__(self, place: Place, reason: str, *, is_in_use: bool) -> None:
-        super().__init__(f"{shown(place)}: {reason}")
+        super().__init__(f"{shown(place[:2])}: {reason}")
         self.place = place
         self.is_in_use = is_in_use
 
@@ -41,7 +47,7 @@ class Open:
     """An open place: its number, what was really bound, and the TCP socket until asyncio has it."""
 
     number: int
-    bound: Place
+    bound: tuple[str, int]
     stream: socket.socket
 
 
@@ -51,7 +57,7 @@ def places_of(block: Block) -> dict[Place, list[bytes]]:
     addresses = _addresses(block)
     for key in block.keys:
         for address in addresses:
-            origins = places.setdefault((address, key.port), [])
+            origins = places.setdefault(Place(address, key.port, key.scheme), [])
             if key.origin not in origins:
                 origins.append(key.origin)
     return places
@@ -67,7 +73,18 @@ def limits_of(configuration: Configuration) -> dict[Place, StreamLimits]:
     return limits
 
 
-def shown(place: Place) -> str:
+def tls_of(configuration: Configuration) -> dict[Place, ServerTLS]:
+    """The TLS of each place that speaks it."""
+    return {
+        place: tls
+        for block in configuration.blocks
+        for tls in block.offered(TLS)
+        for place in places_of(block)
+        if place.scheme == "tls"
+    }
+
+
+def shown(place: tuple[str, int]) -> str:
     """`ADDRESS:PORT` for people."""
     address, port = place
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -89,11 +106,11 @@ class Listeners:
         return {place: one.number for place, one in self._open.items()}
 
     @property
-    def bound(self) -> list[Place]:
+    def bound(self) -> list[tuple[str, int]]:
         """What is really bound, in the order it was."""
         return [one.bound for one in self._open.values()]
 
-    def address(self, number: int) -> Place:
+    def address(self, number: int) -> tuple[str, int]:
         """What a listener of the engine is bound to."""
         return next((one.bound for one in self._open.values() if one.number == number), ("", 0))
 
@@ -114,7 +131,9 @@ class Listeners:
         return done
 
     def _bind(self, place: Place, threads: int) -> Open | None:
-        address, port = place
+        address, port, scheme = place
+        if scheme == "tls":
+            return self._bind_stream(place)
         try:
             number = self._responder.bind(address, port, threads)
         except OSError as error:
@@ -129,15 +148,27 @@ class Listeners:
             self._responder.close(number)
             raise _listen_error(place, error) from error
 
+    def _bind_stream(self, place: Place) -> Open | None:
+        """A place whose queries come by streams alone."""
+        try:
+            stream = stream_socket(place.address, place.port)
+        except OSError as error:
+            failure = _listen_error(place, error)
+            if place.address == "::" and not failure.is_in_use:
+                return None
+            raise failure from error
+        port = stream.getsockname()[1]
+        return Open(self._responder.bind(place.address, port, 0), (place.address, port), stream)
+
     def listen(self, configuration: Configuration) -> None:
         """Take TCP connections wherever that is not done yet, everywhere by the limits of this configuration."""
-        limits = limits_of(configuration)
+        limits, tls = limits_of(configuration), tls_of(configuration)
         for place, one in self._open.items():
             own = limits.get(place, StreamLimits())
             if place in self._listening:
-                self._streams.limit(one.number, own)
+                self._streams.limit(one.number, own, tls.get(place))
             else:
-                self._streams.listen(one.number, one.stream, own)
+                self._streams.listen(one.number, one.stream, own, tls.get(place))
                 self._listening.add(place)
 
     def close(self, places: Iterable[Place]) -> None:
@@ -187,7 +218,7 @@ def _of_interface(name: str) -> list[str]:
     try:
         socket.if_nametoindex(name)
     except OSError as error:
-        raise ListenError((name, 0), "no such interface", is_in_use=False) from error
+        raise ListenError(Place(name, 0), "no such interface", is_in_use=False) from error
     return [*_ipv4_of(name), *_ipv6_of(name)]
 
 

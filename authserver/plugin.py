@@ -40,6 +40,7 @@ from authserver.schema import (
     Word,
     Zone,
 )
+from authserver.tls import ClientTLS, ServerTLS, plain_name
 from keys.policy import Policy, TokenStore
 from keys.tsigfile import TSIGKey
 from zones.transfer import Group
@@ -64,6 +65,8 @@ __all__ = [
     "SIGNING",
     "SOURCES",
     "TIMEOUTS",
+    "TLS",
+    "TLS_CLIENT",
     "TRANSFER",
     "TSIG",
     "VIEW",
@@ -345,6 +348,8 @@ ROOT: Final[Capability[Path]] = Capability("a base directory")
 SIGNING: Final[Capability[Signing]] = Capability("signing")
 SOURCES: Final[Capability[Source]] = Capability("sources of zones")
 TIMEOUTS: Final[Capability[Timeouts]] = Capability("limits of streams")
+TLS: Final[Capability[ServerTLS]] = Capability("a certificate")
+TLS_CLIENT: Final[Capability[ClientTLS]] = Capability("servers known by TLS")
 TRANSFER: Final[Capability[TransferRule]] = Capability("zone transfer")
 TSIG: Final[Capability[SharedKeys]] = Capability("TSIG keys")
 VIEW: Final[Capability[View]] = Capability("a view")
@@ -589,6 +594,12 @@ class Build:
             there = ", ".join(map(name_text, known)) or "none"
             self.problem(place, f"key {name_text(name)} is not defined; `tsig` of this server block has: {there}")
         return name
+
+    def tls(self, name: str) -> ClientTLS:
+        """How a server of this name is known by TLS: as the block's `tls NAME` says, or by the system's authorities."""
+        plain = plain_name(name)
+        found = (one for one in self.block.offered(TLS_CLIENT) if one.name == plain)
+        return next(found, ClientTLS(plain, plain))
 
     def path(self, text: str) -> Path:
         """The path, below the block's root when it is relative."""

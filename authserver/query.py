@@ -13,6 +13,7 @@ import dns.message
 import dns.name
 
 if TYPE_CHECKING:
+    from authserver.tls import TLSPeer
     from engine import Declined, QueryHead
 
 Transport: TypeAlias = Literal["udp", "tcp"]
@@ -45,6 +46,8 @@ class Query:
     tags: tuple[tuple[str, str], ...] = ()
     key: bytes = b""
     """The TSIG key that the query was signed with, a wire name in lower case; empty when it was not signed."""
+    tls: "TLSPeer | None" = None
+    """Who is at the other side, where the query came by TLS; its `transport` is "tcp" then."""
     signature_octets: int = 0
     """Room that responses leave for their TSIG."""
     _message: list[dns.message.Message] = field(default_factory=list, compare=False, repr=False)

@@ -83,7 +83,7 @@ class DeclinedQueries:
             self._watch()
 
     async def _answer(self, declined: Declined) -> None:
-        answer = await self._dispatch(declined)
+        answer = await self._dispatch(declined, None)
         if isinstance(answer, bytes):
             self._responder.reply(declined, answer)
 

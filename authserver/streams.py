@@ -20,6 +20,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -28,16 +29,17 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from authserver.plugin import StreamLimits
+from authserver.tls import ServerTLS, TLSPeer, peer_of
 from engine import Declined
 
 if TYPE_CHECKING:
-    from authserver.query import Transport
     from engine import Responder
 
 log = logging.getLogger(__name__)
 
 Answer = bytes | AsyncIterator[bytes] | None
-Dispatcher = Callable[[Declined], Awaitable[Answer]]
+Dispatcher = Callable[[Declined, TLSPeer | None], Awaitable[Answer]]
+"""Is told who is at the other side where the query came by TLS."""
 Client = bytes
 
 ACCEPTED_AT_ONCE: Final = 32
@@ -45,6 +47,7 @@ ACCEPT_PAUSE_S: Final = 0.1
 TELL_PAUSE_S: Final = 60.0
 SWEEP_S: Final = 1.0
 HEADER_OCTETS: Final = 12
+UNSENT_OCTETS: Final = 1 << 16
 READ_OCTETS: Final = 1 << 16
 MESSAGES_A_TURN: Final = 32
 IN_FLIGHT: Final = 128
@@ -84,14 +87,14 @@ class Streams:
         """Those that stand."""
         return [connection for listening in self._listenings.values() for connection in listening.connections]
 
-    def listen(self, number: int, bound: socket.socket, limits: StreamLimits, transport: Transport = "tcp") -> None:
+    def listen(self, number: int, bound: socket.socket, limits: StreamLimits, tls: ServerTLS | None = None) -> None:
         """Serve queries that come by this listening socket as the engine's listener of that number."""
-        self._listenings[number] = Listening(self, number, bound, limits, transport)
+        self._listenings[number] = Listening(self, number, bound, limits, tls)
 
-    def limit(self, number: int, limits: StreamLimits) -> None:
-        """From now on these limits are in force, for connections that stand, too."""
-        if number in self._listenings:
-            self._listenings[number].limits = limits
+    def limit(self, number: int, limits: StreamLimits, tls: ServerTLS | None = None) -> None:
+        """From now on these limits are in force, for connections that stand, too; and this TLS, for new ones."""
+        if (listening := self._listenings.get(number)) is not None:
+            listening.limits, listening.tls = limits, tls
 
     def close(self, number: int) -> None:
         """Take no more connections there; those that stand are closed."""
@@ -147,13 +150,15 @@ class Listening:
     """A listening socket, the limits of its connections, and who has how many of them."""
 
     def __init__(
-        self, streams: Streams, number: int, bound: socket.socket, limits: StreamLimits, transport: Transport
+        self, streams: Streams, number: int, bound: socket.socket, limits: StreamLimits, tls: ServerTLS | None
     ) -> None:
         """Listens at once."""
         self.streams = streams
         self.number = number
         self.limits = limits
-        self.transport: Transport = transport
+        self.tls = tls
+        self.transport = "tcp" if tls is None else "tls"
+        """What facts and the log call it."""
         self.connections: OrderedDict[Connection, None] = OrderedDict()
         """In the order they came."""
         self.waiting: OrderedDict[Connection, None] = OrderedDict()
@@ -163,7 +168,6 @@ class Listening:
         self._bound = bound
         self._clients: Counter[Client] = Counter()
         self._transfers: dict[Client, asyncio.Semaphore] = {}
-        self._starting: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(bound, self._on_connection)
 
@@ -213,9 +217,9 @@ class Listening:
         self._clients[client] += 1
         self.streams.facts.standing[self.transport] += 1
         self.streams.facts.accepted[self.transport] += 1
-        task = self._loop.create_task(self._start(connection, accepted))
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        connection.starting = task = self._loop.create_task(self._start(connection, accepted))
+        # One that is cancelled may not have begun.
+        task.add_done_callback(lambda done: accepted.close() if done.cancelled() else None)
 
     def _refusal(self, client: Client) -> str | None:
         """Why there is no room for one more connection of a client; room is made if that helps."""
@@ -227,10 +231,28 @@ class Listening:
 
     async def _start(self, connection: Connection, accepted: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted)
+            if self.tls is None:
+                await self._loop.connect_accepted_socket(lambda: connection, accepted)
+            else:
+                await self._loop.connect_accepted_socket(
+                    lambda: connection,
+                    accepted,
+                    ssl=self._context(self.tls),
+                    ssl_handshake_timeout=self.limits.read,
+                    ssl_shutdown_timeout=self.limits.write,
+                )
         except OSError:
             accepted.close()
-            connection.connection_lost(None)
+            connection.on_not_started()
+        finally:
+            connection.starting = None
+
+    def _context(self, tls: ServerTLS) -> ssl.SSLContext:
+        before = tls.trouble
+        context = tls.context(time.monotonic())
+        if tls.trouble and tls.trouble != before:
+            log.error("tls: the certificate of before serves on: %s", tls.trouble)
+        return context
 
     def check(self, now: float) -> None:
         """Close connections that are over a limit of time; only those that are near one are looked at."""
@@ -308,6 +330,8 @@ class Connection(asyncio.BufferedProtocol):
         "active_at",
         "client",
         "made_at",
+        "starting",
+        "tls",
     )
 
     def __init__(self, listening: Listening, client: Client, peer: tuple[str, int]) -> None:
@@ -316,6 +340,9 @@ class Connection(asyncio.BufferedProtocol):
         self.client = client
         self.active_at = now
         self.made_at = now
+        self.starting: asyncio.Task[None] | None = None
+        """Its handshake, while that goes on."""
+        self.tls: TLSPeer | None = None
         self._listening = listening
         self._peer = peer
         self._transport: asyncio.Transport | None = None
@@ -341,8 +368,17 @@ class Connection(asyncio.BufferedProtocol):
         """Queries come from now on."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if (secured := transport.get_extra_info("ssl_object")) is not None:
+            self.tls = peer_of(secured)
+            # As much is kept as for a connection without TLS, which has a buffer of its own below this one.
+            transport.set_write_buffer_limits(high=UNSENT_OCTETS)
         if self._is_over:
             transport.abort()
+
+    def on_not_started(self) -> None:
+        """It is gone, or its handshake failed, before it began."""
+        self._reason = "handshake" if self._listening.tls is not None else self._reason
+        self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         """Nobody waits for the answers any more."""
@@ -368,7 +404,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._ended_at is not None:
             return False
         self._go_on()
-        return not self._is_over
+        # TLS has no half of a connection (asyncio closes it whatever is returned).
+        return not self._is_over and self.tls is None
 
     def pause_writing(self) -> None:
         """The client reads too slowly: no more of its queries are taken either."""
@@ -441,9 +478,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end("malformed")
             return
         idle_ms = 0 if self._is_ending else listening.idle_ms()
-        answer = listening.streams.responder.answer(
-            listening.number, message, self._peer, listening.transport, idle_ms, self._local
-        )
+        answer = listening.streams.responder.answer(listening.number, message, self._peer, "tcp", idle_ms, self._local)
         if answer is None:
             self._end("malformed")
         elif isinstance(answer, bytes):
@@ -470,7 +505,7 @@ class Connection(asyncio.BufferedProtocol):
     async def _dispatch(self, declined: Declined) -> None:
         # Many queries may have been taken at once: no more answers are made than the client reads.
         await self._until_answerable()
-        answer = await self._listening.streams.dispatch(declined)
+        answer = await self._listening.streams.dispatch(declined, self.tls)
         if answer is None:
             self._end("malformed")
         elif isinstance(answer, bytes):
@@ -575,6 +610,8 @@ class Connection(asyncio.BufferedProtocol):
         self._listening.forget(self, reason)
         if self._transport is not None:
             self._transport.abort()
+        elif self.starting is not None:
+            self.starting.cancel()
 
     def _on_ended(self) -> None:
         self._ended_at = time.monotonic()

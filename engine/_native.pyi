@@ -603,7 +603,7 @@ class Responder:
     def bind(self, address: str, port: int, threads: int = 1) -> int:
         """Bind UDP sockets (one a thread, SO_REUSEPORT) and give the listener's number. Port 0 takes a free one.
 
-        The address is first probed without SO_REUSEPORT, so that a second server is an error. Raises OSError.
+        Without threads nothing is bound: for queries that come by streams alone. The address is first probed without SO_REUSEPORT, so that a second server is an error. Raises OSError.
         """
     def address(self, listener: int) -> tuple[str, int]: ...
     def start(self) -> None:

@@ -48,6 +48,7 @@ PACKAGES: Mapping[str, str] = {
     "dnsperf": "dnsperf",
     "softhsm2-util": "softhsm2",
     "faketime": "faketime",
+    "kdig": "knot-dnsutils",
 }
 """Program → the Debian package that has it."""
 
@@ -376,6 +377,8 @@ class Zone:
     """More lines of a zone of BIND's, or of Knot DNS's."""
     key: SharedKey | None = None
     """What the transfer from the primary and its NOTIFY are signed with."""
+    tls: str = ""
+    """The transfer goes by TLS, as `top` of the server defines it under this name."""
 
 
 @dataclass(kw_only=True)
@@ -435,7 +438,8 @@ controls {{ }};
             return f'zone "{zone.origin}" {{ type primary; file "{zone.file}"; {zone.more} }};\n'
         file = f"{self.directory}/{zone.origin}zone"
         signed = f" key {zone.key.name}" if zone.key else ""
-        primary = f"primaries {{ {LOOPBACK} port {zone.primary_port}{signed}; }}"
+        secured = f" tls {zone.tls}" if zone.tls else ""
+        primary = f"primaries {{ {LOOPBACK} port {zone.primary_port}{signed}{secured}; }}"
         allowed = f"key {zone.key.name}" if zone.key else "any"
         return (
             f'zone "{zone.origin}" {{ type secondary; file "{file}"; masterfile-format text; '
@@ -450,6 +454,8 @@ class Nsd(Peer):
     name: str = "nsd"
     more: str = ""
     """More lines of its server section."""
+    top: str = ""
+    """Sections beside it."""
 
     def command(self) -> list[str]:
         here = self.directory
@@ -477,6 +483,7 @@ class Nsd(Peer):
   verbosity: 1
 remote-control:
   control-enable: no
+{self.top}
 {keys}{zones}""",
         )
         return [program("nsd") or "nsd", "-d", "-c", str(configuration)]
@@ -487,7 +494,7 @@ remote-control:
             return lines + f'  zonefile: "{zone.file}"\n'
         key = zone.key.name if zone.key else "NOKEY"
         return lines + (
-            f"  request-xfr: AXFR {LOOPBACK}@{zone.primary_port} {key}\n  allow-notify: {LOOPBACK} {key}\n"
+            f"  request-xfr: AXFR {LOOPBACK}@{zone.primary_port} {key} {zone.tls}\n  allow-notify: {LOOPBACK} {key}\n"
             f'  zonefile: "{self.directory}/{zone.origin}zone"\n'
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -88,17 +88,19 @@ def notified(targets: Sequence[Target]) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Servers that are known in the same way: by their addresses and, where one is named, by a TSIG key.
+    """Servers that are known in the same way: by their addresses and, where they are named, by a key and a certificate.
 
-    `key` is a wire name in lower case.
+    `key` is a TSIG key's wire name in lower case, `certificate` a name in lower case without a final dot.
     """
 
     targets: tuple[Target, ...]
     key: bytes | None = None
+    certificate: str | None = None
 
-    def admits(self, address: str, key: bytes) -> bool:
-        """Whether a client of this address, which signed with this key, or with none, is one of them."""
-        return allowed(self.targets, address) and self.key in {None, key}
+    def admits(self, address: str, key: bytes, names: Collection[str]) -> bool:
+        """Whether a client is one of them that signed with this key (or none) and has a certificate of these names."""
+        is_known = self.key in {None, key} and (self.certificate is None or self.certificate in names)
+        return is_known and allowed(self.targets, address)
 
 
 def is_transfer(qtype: int) -> bool:

@@ -17,6 +17,7 @@ import dns.rrset
 from authserver.backend import ServedZone, ZoneTable, sealed_version
 from authserver.plugin import (
     EFFECT,
+    TLS,
     TRANSFER,
     ZONES,
     AddressKind,
@@ -33,8 +34,10 @@ from authserver.plugin import (
     Settings,
     Transfer,
     TransferRule,
+    Word,
     Zone,
 )
+from authserver.tls import plain_name
 from engine import SignedVersion
 from zones.errors import TransferMessageError
 from zones.naming import is_at_or_below
@@ -77,12 +80,13 @@ ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
 TO: Final = Argument("ADDRESS|PREFIX|*", TargetWord(), repeat=True)
 ALSO: Final = Argument("ADDRESS", ServerWord(), repeat=True)
 KEY: Final = Argument("key NAME", Name(), optional=True)
+TLS_NAME: Final = Argument("tls NAME", Word("a name in the client's certificate"), optional=True)
 SOURCE: Final = Argument("ADDRESS", AddressKind())
 
 SCHEMA: Final = Schema(
     arguments=(ZONE,),
     properties={
-        "to": Schema(arguments=(TO,), clauses=(KEY,), required=True),
+        "to": Schema(arguments=(TO,), clauses=(KEY, TLS_NAME), required=True),
         "also": Schema(arguments=(ALSO,), clauses=(KEY,)),
         "source": Schema(arguments=(SOURCE,), once=True),
     },
@@ -108,8 +112,16 @@ def setup(build: Build) -> Link | None:
 
 
 def _group(build: Build, line: Settings, words: Sequence[str]) -> Group:
-    key = line.get(KEY, None)
-    return Group(parse_targets(words), build.key(key, line.place) if key is not None else None)
+    key, name = line.get(KEY, None), line.get(TLS_NAME, None)
+    if name is not None and not any(one.files.client_auth != "nocert" for one in build.block.offered(TLS)):
+        build.problem(
+            line.place, "tls: no certificate is asked of clients here; `tls CERT KEY CA` does, for tls:// blocks"
+        )
+    return Group(
+        parse_targets(words),
+        build.key(key, line.place) if key is not None else None,
+        plain_name(name) if name is not None else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +140,10 @@ class Transfers:
         if zone is None:
             return query.respond(dns.rcode.NOTAUTH)  # RFC 5936 section 2.2.1
         rule = rule_of(self.rules, query.qname)
-        if rule is None or not any(group.admits(query.client[0], query.key) for group in rule.to):
+        if query.tls is not None and not query.tls.is_dot:
+            return query.respond(dns.rcode.REFUSED)  # RFC 9103 section 7.1
+        names = query.tls.names if query.tls is not None else frozenset()
+        if rule is None or not any(group.admits(query.client[0], query.key, names) for group in rule.to):
             return query.respond(dns.rcode.REFUSED)
         signed = await sealed_version(zone)
         if signed is None:

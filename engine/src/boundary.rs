@@ -1210,7 +1210,7 @@ impl Responder {
     #[pyo3(signature = (address, port, threads = 1))]
     fn bind(&self, py: Python<'_>, address: &str, port: u16, threads: usize) -> PyResult<u32> {
         let address = address_of(address, port)?;
-        Ok(py.detach(|| self.0.sockets.bind(address, threads.max(1))).map_err(|error| os_error(&error))?.0)
+        Ok(py.detach(|| self.0.sockets.bind(address, threads)).map_err(|error| os_error(&error))?.0)
     }
 
     fn address(&self, listener: u32) -> PyResult<(String, u16)> {

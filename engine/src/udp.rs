@@ -123,7 +123,8 @@ impl Sockets {
     }
 
     /// Binds `threads` sockets to one address and gives the listener's number and the address with its port; port 0
-    /// takes a free one. Nothing is read from them before `start`.
+    /// takes a free one. Nothing is read from them before `start`. Without threads there are no sockets, for a listener whose
+    /// queries come by streams alone.
     ///
     /// # Errors
     /// Those of the system, `EADDRINUSE` also when the other server would share the port (`SO_REUSEPORT`).
@@ -132,10 +133,14 @@ impl Sockets {
         if workers.is_stopped {
             return Err(io::Error::new(io::ErrorKind::NotConnected, "the sockets are stopped"));
         }
-        let first = self.bind_first(address)?;
-        let address = first.local_address()?;
-        let mut sockets = vec![Arc::new(first)];
-        for _ in 1..threads.clamp(1, MAX_THREADS) {
+        let mut sockets = Vec::new();
+        let mut address = address;
+        if threads > 0 {
+            let first = self.bind_first(address)?;
+            address = first.local_address()?;
+            sockets.push(Arc::new(first));
+        }
+        for _ in 1..threads.min(MAX_THREADS) {
             sockets.push(Arc::new(Socket::bind_shared(address)?));
         }
         workers.last_listener += 1;

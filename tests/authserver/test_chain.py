@@ -62,8 +62,8 @@ def test_errors_of_grammar_directives_arguments_and_set_up_come_at_once():
 
 
 def test_schemes_of_later_versions_are_told():
-    assert errors("tls://a {\nwhoami\n}\n") == [
-        "Corefile:1: key tls://a: CoreDNS has tls://, this version of Zonewright does not yet; it has dns"
+    assert errors("quic://a {\nwhoami\n}\n") == [
+        "Corefile:1: key quic://a: CoreDNS has quic://, this version of Zonewright does not yet; it has dns, tls"
     ]
 
 

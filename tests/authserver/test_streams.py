@@ -46,7 +46,7 @@ class Dispatcher:
     def __init__(self):
         self.asked = self.transfers = self.most_transfers = 0
 
-    async def __call__(self, declined):
+    async def __call__(self, declined, tls):
         self.asked += 1
         if declined.octets.startswith(b"some large"):
             return bytes(65000)

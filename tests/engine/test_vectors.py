@@ -190,7 +190,7 @@ def test_all_of_them_by_tcp_leave_the_server_as_it_was():
         engine = responder()
         _kept = route(engine, 7)
 
-        async def dispatch(declined):
+        async def dispatch(declined, tls):
             return engine.refuse(declined.octets, dns.rcode.REFUSED)
 
         streams = Streams(engine, dispatch, room=100)

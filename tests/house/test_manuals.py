@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from authserver import chain
+from tests.certificates import Authority
 from tests.keys.making import write_documented_key
 
 PLUGINS = Path(__file__).parents[2] / "authserver/plugins"
@@ -48,6 +49,7 @@ def test_a_manual_names_every_property_of_the_schema(name):
 def directory(tmp_path, monkeypatch):
     """Where what the examples name is to be found."""
     write_documented_key(tmp_path)
+    Authority(tmp_path, "secondaries").certify("ns1.example.org", "server")
     monkeypatch.chdir(tmp_path)
 
 
