@@ -177,6 +177,10 @@ def facts_command(
     return run
 
 
+def _show_or_dump(options: Options) -> int:
+    return _dump(options) if options.signed else facts_command("zone.show", _show_zone)(options)
+
+
 def _dump(options: Options) -> int:
     from authserver.control import ControlError
 
@@ -287,6 +291,17 @@ def _show_zone(zone: Mapping[str, Any]) -> None:
     for one in zone.get("history", ()):
         sealed = f", sealed {time_text(one['sealed_at'])}" if one["sealed_at"] else ", not sealed"
         print(f"published: serial {one['serial']} at {time_text(one['published_at'])}{sealed}")
+
+
+def _show_journal(facts: Mapping[str, Any]) -> None:
+    for one in facts["entries"]:
+        changed = f"{one['deleted']} deleted, {one['added']} added, {one['octets']} octets"
+        print(f"{one['from']} to {one['to']}\tsealed {time_text(one['sealed_at'])}\t{changed}")
+    print(f"; sealed last: serial {facts['serial']}; {len(facts['entries'])} changes, {facts['octets']} octets")
+    for kind, count in facts.get("handed_out", {}).items():
+        print(f"; handed out: {count['whole']} {kind}, {count['octets']} octets, {count['broken']} broken off")
+    for peer in facts.get("secondaries", ()):
+        print(f"; {peer['address']} got serial {peer['serial']} at {time_text(peer['at'])} ({peer['kind']})")
 
 
 def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:
@@ -503,13 +518,17 @@ def _add_zone(commands: Any) -> None:
         inner.add_parser("list", help="all zones: status, serial, what is held and why"),
         facts_command("zone.list", _show_zones),
     )
-    show = inner.add_parser("show", help="everything about one zone")
+    show = inner.add_parser("show", help="everything about one zone; with --signed its records, as dump --signed does")
     add_zone_argument(show)
-    finish(show, facts_command("zone.show", _show_zone))
+    show.add_argument("--signed", action="store_true", help="the sealed zone as a master file")
+    finish(show, _show_or_dump)
     dump = inner.add_parser("dump", help="the zone as a master file")
     add_zone_argument(dump)
     dump.add_argument("--signed", action="store_true", help="with all NSEC and RRSIG records, as a secondary gets it")
     finish(dump, _dump)
+    journal = inner.add_parser("journal", help="the changes that secondaries can be given, and what they were given")
+    add_zone_argument(journal)
+    finish(journal, facts_command("zone.journal", _show_journal))
     reload = inner.add_parser("reload", help="look at a zone's source now, or at all sources")
     add_zone_argument(reload, optional=True)
     finish(reload, facts_command("zone.reload", _show_zones))

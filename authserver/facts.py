@@ -10,13 +10,14 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from authserver import ceremonies, multisigner, rolling, stores
 from authserver.control import Command, ControlError
+from authserver.handed import Handed
 from authserver.listeners import shown
 from authserver.parent import ParentStatus
 from authserver.publication import Work, Zone, ZoneKey
@@ -32,7 +33,7 @@ from keys.states import Goal, Key
 from signer import plan as signing
 from signer.denial import denials_of
 from signer.ttls import served_ttls
-from zones import history
+from zones import history, journal
 
 if TYPE_CHECKING:
     from authserver.server import Server
@@ -64,6 +65,7 @@ class LiveFacts:
             "zone.freeze": self.zone_freeze,
             "zone.thaw": self.zone_thaw,
             "zone.notify": self.zone_notify,
+            "zone.journal": self.zone_journal,
             "key.list": self.key_list,
             "key.ds": self.key_ds,
             "key.import": self.key_import,
@@ -170,6 +172,12 @@ class LiveFacts:
             raise ControlError(f"{zone.key}: no version is sealed yet")
         self._server.notifier.tell(zone, again=True)
         return zone_facts(zone)
+
+    async def zone_journal(self, arguments: Arguments) -> Facts:
+        """What the journal has of a zone, and what was handed out of it."""
+        zone = self._zone(arguments)
+        facts = await asyncio.to_thread(_journal, self._server.state, zone.key)
+        return facts | handed_facts(self._server.outgoing.handed.get(zone.key))
 
     async def key_list(self, arguments: Arguments) -> list[Facts]:
         """The keys of one zone, or of all."""
@@ -310,6 +318,9 @@ def _metric_facts(zone: Zone) -> ZoneFacts:
         published_at=live.published_at if live is not None else None,
         earliest_expiration=live.signed.earliest_expiration if live is not None else None,
         view=zone.key.view,
+        sealed_serial=zone.sealed.serial if zone.sealed is not None else None,
+        journal_entries=zone.journal.entries,
+        journal_octets=zone.journal.octets,
     )
 
 
@@ -355,6 +366,7 @@ class StoredFacts:
             "zone.list": self.zone_list,
             "zone.show": self.zone_show,
             "zone.dump": self.zone_dump,
+            "zone.journal": lambda given: _journal(self._state, _named(given.get("zone"), given.get("view"))),
             "key.list": lambda given: _keys(self._state, given),
             "key.ds": lambda given: _ds(self._state, given, self._now),
         }
@@ -449,6 +461,40 @@ def _history(state: State, key: ZoneKey) -> list[Facts]:
             }
             for one in history.published(tx, *key, limit=20)
         ]
+
+
+def _journal(state: State, key: ZoneKey) -> Facts:
+    """Raises ControlError."""
+    with state.reader() as tx:
+        last = history.last_sealed(tx, *key)
+        entries = journal.entries(tx, *key)
+    if last is None:
+        raise ControlError(f"{key}: no version of it was ever sealed")
+    return {
+        "zone": name_to_text(key.origin),
+        "view": key.view,
+        "serial": last.serial,
+        "octets": sum(entry.length for entry in entries),
+        "entries": [
+            {
+                "from": entry.before,
+                "to": entry.after,
+                "sealed_at": entry.sealed_at,
+                "deleted": entry.deleted_records,
+                "added": entry.added_records,
+                "octets": entry.length,
+            }
+            for entry in entries
+        ],
+    }
+
+
+def handed_facts(handed: Handed | None) -> Facts:
+    """What secondaries were given of a zone since the server began."""
+    if handed is None:
+        return {"handed_out": {}, "secondaries": []}
+    peers = [{"address": address, **asdict(given)} for address, given in reversed(handed.peers.items())]
+    return {"handed_out": {kind: asdict(count) for kind, count in handed.counts.items()}, "secondaries": peers}
 
 
 def _keys(state: State, arguments: Arguments) -> list[Facts]:

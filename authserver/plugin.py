@@ -49,6 +49,7 @@ from zones.tsig import Keyring
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
+    from authserver.backend import ServedZone
     from authserver.schedule import Schedule
     from engine import Clock, Cookies, Limiter, Predicate, Responder, ZoneSlot
 
@@ -216,6 +217,14 @@ class TransferRule:
     also: tuple[Group, ...]
     source: str | None
     place: Place
+
+
+class TransferAnswers(Protocol):
+    """What answers queries for transfers that are allowed."""
+
+    async def answer(self, query: Query, zone: "ServedZone", size: int) -> Response | Transfer:
+        """The answer to an AXFR or IXFR query; a datagram has at most `size` octets."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +475,8 @@ class Runtime:
     is_stopping: Callable[[], bool] = field(default=lambda: False)
     """Whether the process ends, and not only this configuration."""
     version: str = ""
+    outgoing: "TransferAnswers | None" = None
+    """What answers transfers; None where nobody may have any."""
     tell: Callable[[str, Mapping[str, Any]], Awaitable[Any]] = field(default=_nothing_told)
     """Facts, as a command of the control socket gives them. Raises LookupError, which says why there are none."""
 

@@ -6,7 +6,7 @@ a version that waits for slow keys; an *outcome* is what became of a piece of wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from engine import SignedVersion, SigningPlan, Version, ZoneSlot, name_to_text
@@ -18,6 +18,7 @@ from keys.states import Key
 from signer.plan import Shared
 from signer.refresh import is_overdue
 from zones.check import Finding, held
+from zones.journal import Totals
 from zones.source import Provenance
 
 
@@ -103,6 +104,10 @@ class Zone:
     parent_ds: tuple[bytes, ...] = ()
     """DS rdatas known at the parent, beside those of keys that were seen there: one of all has to lead to a key that
     signs the DNSKEY RRset."""
+    base: SignedVersion | None = None
+    """What was sealed last, also before this process began: what the journal goes on from."""
+    journal: Totals = field(default_factory=Totals)
+    """How much of it the journal has."""
     failed: Live | None = None
     """What was live and failed before it was sealed: none of its signatures is carried over."""
 

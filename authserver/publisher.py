@@ -22,9 +22,10 @@ from authserver import offlineksk
 from authserver.errors import StateError
 from authserver.family import Family
 from authserver.inforce import choice_of_keys, expected_of, insecure, policy_in_force
+from authserver.journaling import sealed_before
 from authserver.publication import Draft, Live, Outcome, Work, Zone, ZoneKey, newest_inception
 from authserver.restoring import LastVersions
-from authserver.state import PackRef, State
+from authserver.state import PackRef, State, named_packs
 from authserver.timekeeping import Timekeeper, is_too_far_behind
 from engine import Clock, EngineError, SignedVersion, SigningKey, Version
 from keys import custody, introduction, keyfiles, offline, providerstore, store, trash
@@ -40,7 +41,7 @@ from signer.plan import effect_of, signs
 from signer.sources import identity_of, with_capped, without_ours
 from signer.ttls import served_ttls, ttls_of
 from signer.verify import AT_LIVE, NOT_SEALED, before_live, presigned
-from zones import history
+from zones import history, journal
 from zones.check import Finding, finding, from_engine, held
 from zones.serial import Serials
 from zones.source import Provenance
@@ -236,7 +237,8 @@ class Publisher:
                 store.forget(tx, origin, view)
                 keyfiles.forget(tx, (origin, view))
                 providerstore.forget(tx, (origin, view))
-            named = history.images_of(tx)
+            journal.expire(tx, now)
+            named = named_packs(tx)
         self.state.drop_unreferenced(named)
         self._timekeeper.note(now)
 
@@ -363,7 +365,7 @@ class Publisher:
                 prepared = self._prepare(zone, base, own, serials.when_same, now)
         # Nothing is carried over of a clock that ran ahead, or of a version with a wrong signature.
         previous = zone.live if not is_ahead and zone.live is not zone.failed else None
-        signed = SignedVersion(prepared.version, prepared.plan, _carried(zone, previous, now))
+        signed = SignedVersion(prepared.version, prepared.plan, self._carried(tx, zone, previous, now))
         if own.section is not None:
             offlineksk.give(signed, own.section, keys)
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
@@ -395,6 +397,18 @@ class Publisher:
             keyfiles.take(tx, zone.key, choice, store.load(tx, *zone.key), now)
         self._note(tx, zone.key, live, identity, now)
         return _Ready(work, live, identity, findings, wait_until)
+
+    def _carried(self, tx: sqlite3.Connection, zone: Zone, previous: Live | None, now: int) -> SignedVersion | None:
+        """What signatures are carried over from.
+
+        A draft, which has those of the version before, or that version; of a zone that comes back what was sealed last.
+        """
+        carried = zone.draft if zone.draft is not None and zone.draft.inception <= now else previous
+        if carried is not None or zone.live is not None:
+            return carried.signed if carried is not None else None
+        if zone.base is None and not self._behind:
+            zone.base = sealed_before(self.state, tx, zone.key)
+        return zone.base
 
     @staticmethod
     def _says_all(zone: Zone, policy: Policy | None, kin: Sequence[wiring.Relative]) -> bool:
@@ -547,12 +561,6 @@ def _is_catching_up(tx: sqlite3.Connection, zone: Zone, keys: Iterable[Key], now
         last = history.last_published(tx, *zone.key)
         return last is not None and last.sealed_at is not None
     return live.is_overdue(now) or (live.is_catching_up and zone.sealed is not live)
-
-
-def _carried(zone: Zone, previous: Live | None, now: int) -> SignedVersion | None:
-    """What signatures are carried over from: a draft, which has those of the version before, or that."""
-    carried = zone.draft if zone.draft is not None and zone.draft.inception <= now else previous
-    return carried.signed if carried is not None else None
 
 
 def _drafted(draft: Draft) -> Outcome:

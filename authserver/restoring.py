@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from authserver.errors import StateError
 from authserver.inforce import expected_of, policy_in_force
+from authserver.journaling import sealed_before
 from authserver.publication import Draft, Live, Work, Zone, ZoneKey, newest_inception
 from authserver.state import State
 from authserver.timekeeping import is_too_far_behind
@@ -26,7 +27,7 @@ from signer.denial import denial_for
 from signer.plan import signs
 from signer.sources import has_ours, without_ours
 from signer.verify import before_live
-from zones import history
+from zones import history, journal
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class _Last:
     policy: Policy | None
     is_shared: bool
     """Whether its serial stood for other content, too."""
+    sealed: SignedVersion | None
+    """The version that was sealed before it; None where it was sealed itself."""
 
 
 @dataclass(slots=True)
@@ -88,11 +91,13 @@ class LastVersions:
         for key, zone in zones.items():
             zone.keys = keys[key]
             zone.providers, zone.csync = providerstore.load(tx, key), providerstore.csync(tx, key)
+            zone.journal = journal.totals(tx, *key)
             published, own = history.last_published(tx, *key), images.get(key, {})
             if published is None or "content" not in own:
                 continue
             is_shared = history.had_other_content(tx, *key, published.serial, published.content_digest)
-            yield _Last(zone, published, own, keys[key], policy_in_force(tx, zone, keys[key]), is_shared)
+            sealed = sealed_before(self.state, tx, key) if published.sealed_at is None else None
+            yield _Last(zone, published, own, keys[key], policy_in_force(tx, zone, keys[key]), is_shared, sealed)
 
     def _keys_at_start(self, tx: sqlite3.Connection, zone: Zone) -> list[Key]:
         """The keys that signed it last; handles of those in files are taken in, as far as the files are there."""
@@ -122,9 +127,10 @@ class LastVersions:
         zone, policy, published = last.zone, last.policy, last.published
         was_signed = has_ours(version, last.keys)
         plan, is_as_wanted = self._plan(last, version, at) if was_signed else (None, True)
-        signed = SignedVersion(version, plan)
         since = published.published_at - policy.inception_offset if policy is not None and was_signed else None
         is_ahead = since is not None and since > at
+        # What secondaries have is carried over, or what leads them on would be longer than the whole zone.
+        signed = SignedVersion(version, plan, last.sealed if not is_ahead else None)
         restored = signed.restore(signatures) if signatures is not None and plan is not None and not is_ahead else 0
         _take_over(last, version)
         if signed.slow_missing:
@@ -144,6 +150,7 @@ class LastVersions:
             self._open[zone.key] = replace(live, is_stored=False, latest_inception=newest)
             return Work(zone, resign=True)
         zone.live = live
+        zone.base = signed if published.sealed_at is not None else last.sealed
         zone.slot.publish(signed)
         return None
 

@@ -2,7 +2,8 @@
 
 It runs at low priority and takes turns among zones in slices, so that a large one does not keep small ones waiting.
 The order (stored, synced, committed, sealed) is what makes transfers safe: a version that somebody can transfer has
-its signatures on the disk, and serves with the very same ones after a restart.
+its signatures on the disk, and serves with the very same ones after a restart. What changed since the version sealed
+before goes into the journal in the transaction that says it is sealed.
 
 Limits: a newer version of a zone replaces the older one that was not yet sealed.
 """
@@ -11,20 +12,22 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from authserver.journaling import Step, step_to, take_step
 from authserver.publication import Live, Zone, ZoneKey
 from authserver.publisher import mark_served
-from authserver.state import State
+from authserver.state import PackRef, State
 from engine import Clock, EngineError
 from keys.errors import KeysError
 from signer.slow import verify_batch
 from signer.verify import Expected, Verdict, before_sealed, not_sealed
-from zones import history
+from zones import history, journal
 from zones.check import Finding
 
 log = logging.getLogger(__name__)
@@ -189,18 +192,32 @@ class Sealer:
                 images.append((job, "content", job.live.signed.version.image()))
             if job.live.signed.is_signed and not job.live.is_stored:
                 images.append((job, "signatures", job.live.signed.signatures()))
-        refs = self._state.write_pack([octets for _, _, octets in images]) if images else []
+        steps: list[Step | None] = []
+        refs: list[PackRef] = []
         try:
+            for job in jobs:
+                steps.append(step := step_to(self._state, job.zone, job.live, now))
+                refs += step.refs if step is not None else ()
+            of_images = self._state.write_pack([octets for _, _, octets in images]) if images else []
+            refs += of_images
             with self._state.transaction(now) as tx:
-                for (job, kind, _), ref in zip(images, refs, strict=True):
+                for (job, kind, _), ref in zip(images, of_images, strict=True):
                     image = history.Image(*job.zone.key, job.live.serial, kind, ref.pack, ref.offset, ref.length)
                     history.record_image(tx, image, now)
-                for job in jobs:
-                    history.record_sealed(tx, *job.zone.key, job.live.serial, now)
-                    history.drop_superseded_images(tx, *job.zone.key)
-                return [replace(job, next_step_at=mark_served(tx, job.zone.key, job.live, now)) for job in jobs]
+                done = [self._note(tx, job, step, now) for job, step in zip(jobs, steps, strict=True)]
         finally:
             self._state.release_pack(refs)
+        for job, totals in done:
+            job.zone.base, job.zone.journal = job.live.signed, totals
+        return [job for job, _ in done]
+
+    @staticmethod
+    def _note(tx: sqlite3.Connection, job: Job, step: Step | None, now: int) -> tuple[Job, journal.Totals]:
+        """That it is sealed and what led to it: never one without the other."""
+        history.record_sealed(tx, *job.zone.key, job.live.serial, now)
+        totals = take_step(tx, job.zone.key, step, now)
+        history.drop_superseded_images(tx, *job.zone.key)
+        return replace(job, next_step_at=mark_served(tx, job.zone.key, job.live, now)), totals
 
 
 def _expected(job: Job, now: int) -> Expected:

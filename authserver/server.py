@@ -33,9 +33,11 @@ from authserver.errors import CorefileErrors, StateError, StateInUse
 from authserver.facts import LiveFacts, metric_facts
 from authserver.following import Follower, Registry, Site, World, follow, follower
 from authserver.http import HttpServers
+from authserver.journaling import Reader
 from authserver.keymetrics import key_metrics
 from authserver.listeners import ListenError, Listeners, places_of, shown
 from authserver.notifying import Notifier, notify_metrics
+from authserver.outgoing import Outgoing
 from authserver.parent import ParentWatcher
 from authserver.pipeline import Pipeline
 from authserver.plugin import (
@@ -59,7 +61,7 @@ from authserver.schedule import Action, Schedule
 from authserver.sockets import DeclinedQueries, NotifyTarget
 from authserver.state import State, default_directory
 from authserver.streams import Streams
-from authserver.telemetry import stream_metrics, zone_metrics
+from authserver.telemetry import stream_metrics, transfer_metrics, zone_metrics
 from authserver.timekeeping import TOLERANCE_S
 from authserver.watch import Watch, Watcher
 from engine import Block as Route
@@ -122,6 +124,7 @@ class Server:
         self.listeners = Listeners(self.responder, self.streams, options.threads)
         self.declined = DeclinedQueries(self.responder, self.answering.dispatch)
         self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
+        self.outgoing = Outgoing(Reader(state), clock.now)
         self.http = HttpServers()
         self.watcher = Watcher()
         self.followers: list[Follower] = []
@@ -229,6 +232,7 @@ class Server:
             reloads_failed=lambda: self._reloads_failed,
             is_settled=lambda: all(one.is_settled for one in followers),
             is_stopping=self._stop.is_set,
+            outgoing=self.outgoing,
             tell=self._tell,
         )
         known = await asyncio.to_thread(self.pipeline.provenances)
@@ -252,8 +256,10 @@ class Server:
 
     def _zone_metrics(self) -> list[Metric]:
         zones = list(self.pipeline.zones.values())
+        handed = [(key.origin, key.view, one) for key, one in self.outgoing.of(self.pipeline.zones)]
         return [
             *zone_metrics(metric_facts(zones)),
+            *transfer_metrics(handed),
             *key_metrics(zones, self.parents.status, self.clock.now()),
             *notify_metrics(self.notifier.facts()),
         ]

@@ -4,7 +4,8 @@
 DIR/            0700, locked by flock on `lock` while a server or a changing command has it
   lock          the holder's process id, for people
   state.db      SQLite, WAL: keys, serials, TTLs served, which image stands in which pack, audit log
-  images/       NNNNNNNN.pack: zone images and signatures, written whole and fsynced before the database names them
+  images/       NNNNNNNN.pack: zone images, signatures and large changes, written whole and fsynced before the database
+                names them
   git/          bare caches of repositories
   control.sock  the running server's control socket
 ```
@@ -19,6 +20,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ from authserver.errors import (
     StateOfOtherSchema,
 )
 from keys import custody, keyfiles, providerstore, store
-from zones import history
+from zones import history, journal
 
 APPLICATION_ID: Final = 0x5A_57_52_54
 """What `file` and SQLite see of a database of ours."""
@@ -52,6 +54,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (*store.WORD_SCHEMA, *providerstore.SCHEMA),
     store.SHARING_SCHEMA,
     store.OFFLINE_SCHEMA,
+    journal.SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 
@@ -86,6 +89,11 @@ class Place(Protocol):
     @property
     def length(self) -> int:
         """How many there are."""
+
+
+def named_packs(tx: sqlite3.Connection) -> set[str]:
+    """All packs that the database names: what is in no others may go."""
+    return {image.pack for image in history.images_of(tx)} | journal.packs(tx)
 
 
 def default_directory(effective_uid: int) -> Path:
@@ -403,12 +411,11 @@ class State:
             raise StateCorrupt(path, f"{len(octets)} octets at {ref.offset} where {ref.length} should be")
         return octets
 
-    def drop_unreferenced(self, refs: Iterable[Place]) -> list[str]:
-        """Delete the packs that none of `refs` (all that the database names) is in; the names of those deleted.
+    def drop_unreferenced(self, named: AbstractSet[str]) -> list[str]:
+        """Delete the packs that are not `named` (by the database: `named_packs`); the names of those deleted.
 
-        `refs` are read before this is called: packs still being committed are left alone.
+        They are read before this is called: packs still being committed are left alone.
         """
-        named = {ref.pack for ref in refs}
         with self._pack_lock:
             kept = named | self._pending_packs
             dropped = [path for path in self._packs() if path.name not in kept]
@@ -422,8 +429,8 @@ class State:
     def _tidy_packs(self) -> None:
         """Packs that were never committed go; numbers go on after all that are there or named."""
         with self.reader() as tx:
-            named = history.images_of(tx)
-        stems = [path.stem for path in self._packs()] + [image.pack.removesuffix(".pack") for image in named]
+            named = named_packs(tx)
+        stems = [path.stem for path in self._packs()] + [pack.removesuffix(".pack") for pack in named]
         self._next_pack = max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1
         self.drop_unreferenced(named)
 

@@ -14,6 +14,7 @@ from typing import Final, TextIO
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from authserver.handed import Handed
 from authserver.plugin import name_text
 from authserver.streams import StreamFacts
 
@@ -92,6 +93,9 @@ class ZoneFacts:
     published_at: int | None = None
     earliest_expiration: int | None = None
     view: str = ""
+    sealed_serial: int | None = None
+    journal_entries: int = 0
+    journal_octets: int = 0
 
 
 def zone_metrics(facts: Iterable[ZoneFacts]) -> list[Metric]:
@@ -110,6 +114,15 @@ def zone_metrics(facts: Iterable[ZoneFacts]) -> list[Metric]:
             "zonewright_zone_signature_expiration_timestamp_seconds",
             "When the first of its signatures expires.",
             labels=("zone", "view"),
+        ),
+        "sealed_serial": GaugeMetricFamily(
+            "zonewright_zone_sealed_serial", "SOA serial that secondaries can have.", labels=("zone", "view")
+        ),
+        "journal_entries": GaugeMetricFamily(
+            "zonewright_zone_journal_entries", "Changes that secondaries can be given.", labels=("zone", "view")
+        ),
+        "journal_octets": GaugeMetricFamily(
+            "zonewright_zone_journal_octets", "Octets of these changes.", labels=("zone", "view")
         ),
     }
     for fact in facts:
@@ -130,7 +143,31 @@ def _values(fact: ZoneFacts) -> list[tuple[str, float | None]]:
         ("live", fact.serial is not None),
         ("published", fact.published_at),
         ("expiration", fact.earliest_expiration),
+        ("sealed_serial", fact.sealed_serial),
+        ("journal_entries", fact.journal_entries),
+        ("journal_octets", fact.journal_octets),
     ]
+
+
+def transfer_metrics(handed: Iterable[tuple[bytes, str, Handed]]) -> list[Metric]:
+    """The metrics of transfers out, of zones by origin and view: `zonewright_transfer_out_…`."""
+    labels, of_peer = ("zone", "view", "kind"), ("zone", "view", "peer")
+    whole = CounterMetricFamily("zonewright_transfer_out", "Transfers given: axfr, ixfr, or one SOA.", labels=labels)
+    broken = CounterMetricFamily("zonewright_transfer_out_broken", "Those that broke off.", labels=labels)
+    octets = CounterMetricFamily("zonewright_transfer_out_octets", "Octets of their messages.", labels=labels)
+    seconds = CounterMetricFamily("zonewright_transfer_out_seconds", "Seconds that they took.", labels=labels)
+    serial = GaugeMetricFamily("zonewright_transfer_out_serial", "Serial that a secondary got last.", labels=of_peer)
+    at = GaugeMetricFamily("zonewright_transfer_out_timestamp_seconds", "When it asked last.", labels=of_peer)
+    for origin, view, one in handed:
+        name = name_text(origin)
+        for kind, count in one.counts.items():
+            values = ((whole, count.whole), (broken, count.broken), (octets, count.octets), (seconds, count.seconds))
+            for family, value in values:
+                family.add_metric((name, view, kind), value)
+        for peer, given in one.peers.items():
+            serial.add_metric((name, view, peer), given.serial)
+            at.add_metric((name, view, peer), given.at)
+    return [whole, broken, octets, seconds, serial, at]
 
 
 def stream_metrics(facts: StreamFacts) -> list[Metric]:

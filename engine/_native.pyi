@@ -413,11 +413,44 @@ class SignedVersion:
         its RRSIG, transferred; made if need be."""
     def to_text(self) -> bytes:
         """The zone as a master file with all its NSEC or NSEC3 and RRSIG records; makes what is missing."""
-    def transfer(self, query: bytes, position: int = 0, size: int = 65535) -> tuple[bytes, int]:
+    @staticmethod
+    def from_images(content: bytes, signatures: bytes | None = None) -> SignedVersion:
+        """A version out of `Version.image()` and `signatures()` with all its signatures, none of which counts as verified: to
+        be compared and shown, not to be served. Without signatures it is one without a plan. Raises ImageError."""
+    @property
+    def transfer_octets(self) -> int:
+        """About how many octets its records have uncompressed, proofs and signatures included. 50 ns a record."""
+    def changes_since(self, previous: SignedVersion, most: int) -> tuple[bytes, bytes] | None:
+        """What leads from `previous` to this version, as two record runs: what is deleted, what is added, each beginning with
+        the SOA of its version; None when that is more than `most` octets.
+
+        A *record run* is records one after another in uncompressed wire format. Proofs and signatures are in them. About
+        30 ns a name, and 1 us a record of names at which something changed. Raises EngineError when a signature is missing
+        or they are versions of two zones.
+        """
+    def transfer(
+        self, query: bytes, position: int = 0, size: int = 65535, *, expire: int | None = None
+    ) -> tuple[bytes, int]:
         """One AXFR message (RFC 5936) answering `query` from `position`, and the next position, -1 after the last.
 
-        Many records a message, names compressed. Raises EngineError if the version is not sealed.
+        Many records a message, names compressed. `expire` is said to a query with the EXPIRE option (RFC 7314). Raises
+        EngineError if the version is not sealed.
         """
+
+def change_message(
+    query: bytes, deleted: bytes, added: bytes, position: int = 0, size: int = 65535, *, expire: int | None = None
+) -> tuple[bytes, int]:
+    """One IXFR message (RFC 1995) of a change answering `query` from `position`, and the next position, -1 after the last.
+
+    As `SignedVersion.transfer`. Raises EngineError for runs that are no change, and when a record is longer than `size`.
+    """
+
+def fold_changes(changes: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """Changes of which each begins where the one before ends, as one (RFC 1995 section 5): what comes and goes again is not
+    in it. About 0.3 us a record. Raises EngineError for runs that are no changes."""
+
+def count_records(run: bytes) -> int:
+    """How many records a run has. Raises EngineError where it is none of whole records of class IN."""
 
 # ------------------------------------------------------------------ answering
 
@@ -438,6 +471,14 @@ class ZoneSlot:
         """From now on SERVFAIL with EDE 24 (Invalid Data), whatever is published meanwhile, until `revive`."""
     def revive(self) -> None:
         """Answer from what is published again."""
+    @property
+    def expires_at(self) -> int | None:
+        """When the zone expires here, in Unix seconds; None where it does not. Set by who knows."""
+    @expires_at.setter
+    def expires_at(self, moment: int | None) -> None: ...
+    def seconds_left(self, now: int) -> int | None:
+        """What the EXPIRE option says at `now` (RFC 7314): the seconds until `expires_at`, or else the EXPIRE of the SOA; None
+        without a version."""
 
 @final
 class Cookies:

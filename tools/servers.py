@@ -379,6 +379,8 @@ class Zone:
     """What the transfer from the primary and its NOTIFY are signed with."""
     tls: str = ""
     """The transfer goes by TLS, as `top` of the server defines it under this name."""
+    is_incremental: bool = False
+    """Whether BIND and NSD ask for IXFR, as Knot DNS always does."""
 
 
 @dataclass(kw_only=True)
@@ -443,7 +445,8 @@ controls {{ }};
         allowed = f"key {zone.key.name}" if zone.key else "any"
         return (
             f'zone "{zone.origin}" {{ type secondary; file "{file}"; masterfile-format text; '
-            f"{primary}; allow-notify {{ {allowed}; }}; {zone.more} }};\n"
+            f"{primary}; allow-notify {{ {allowed}; }}; request-ixfr {'yes' if zone.is_incremental else 'no'}; "
+            f"{zone.more} }};\n"
         )
 
 
@@ -493,8 +496,10 @@ remote-control:
         if zone.file is not None:
             return lines + f'  zonefile: "{zone.file}"\n'
         key = zone.key.name if zone.key else "NOKEY"
+        kind = "" if zone.is_incremental else "AXFR "
         return lines + (
-            f"  request-xfr: AXFR {LOOPBACK}@{zone.primary_port} {key} {zone.tls}\n  allow-notify: {LOOPBACK} {key}\n"
+            f"  request-xfr: {kind}{LOOPBACK}@{zone.primary_port} {key} {zone.tls}\n"
+            f"  allow-notify: {LOOPBACK} {key}\n"
             f'  zonefile: "{self.directory}/{zone.origin}zone"\n'
         )
 

@@ -143,7 +143,7 @@ def expired(tx: Transaction, now: int, retention: int = RETENTION) -> list[tuple
 
 def forget(tx: Transaction, origin: bytes, view: str) -> None:
     """Forget everything about a zone, but not its lines in the audit log."""
-    zone_id = _find(tx, origin, view)
+    zone_id = find(tx, origin, view)
     for table in ("published", "ttl_served", "image", "zone"):
         tx.execute(f"DELETE FROM {table} WHERE zone_id = ?", (zone_id,))  # noqa: S608 - the four names above
 
@@ -367,6 +367,11 @@ def last_images(tx: Transaction) -> list[Image]:
     return [Image(*row) for row in rows]
 
 
+def images_of_version(tx: Transaction, origin: bytes, view: str, serial: int) -> dict[Kind, Image]:
+    """The images of a zone's version of this serial, by kind."""
+    return {image.kind: image for image in _images(tx, origin, view) if image.serial == serial}
+
+
 def drop_superseded_images(tx: Transaction, origin: bytes, view: str) -> None:
     """Forget a zone's images, except those of the version published last and of the one sealed last."""
     zone_id = _zone_id(tx, origin, view)
@@ -435,13 +440,14 @@ def audit_log(tx: Transaction, origin: bytes | None = None, limit: int = 100) ->
     return [AuditLine(*row) for row in rows]
 
 
-def _find(tx: Transaction, origin: bytes, view: str) -> int | None:
+def find(tx: Transaction, origin: bytes, view: str) -> int | None:
+    """A zone's number in this database; None of one that was never noted."""
     row = tx.execute("SELECT zone_id FROM zone WHERE origin = ? AND view = ?", (origin, view)).fetchone()
     return None if row is None else int(row[0])
 
 
 def _zone_id(tx: Transaction, origin: bytes, view: str) -> int:
-    zone_id = _find(tx, origin, view)
+    zone_id = find(tx, origin, view)
     if zone_id is None:
         raise LookupError(f"the zone {origin!r} of view {view!r} was not noted by `see` before")
     return zone_id

@@ -1,20 +1,12 @@
 """The `transfer` directive: who may transfer the zones of its server block, and who gets a NOTIFY of a new version."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
 import dns.rcode
-import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
-import dns.rrset
 
-from authserver.backend import ServedZone, ZoneTable, sealed_version
+from authserver.backend import UDP_SIZE, ServedZone, ZoneTable
 from authserver.plugin import (
     EFFECT,
     TLS,
@@ -24,6 +16,7 @@ from authserver.plugin import (
     Argument,
     Block,
     Build,
+    Configuration,
     Effect,
     Handler,
     Link,
@@ -38,10 +31,8 @@ from authserver.plugin import (
     Zone,
 )
 from authserver.tls import plain_name
-from engine import SignedVersion
 from zones.errors import TransferMessageError
 from zones.naming import is_at_or_below
-from zones.serial import is_after
 from zones.transfer import Group, is_transfer, parse_target, parse_targets
 
 
@@ -108,7 +99,7 @@ def setup(build: Build) -> Link | None:
         rules.append(rule)
         build.offer(TRANSFER, rule)
     build.offer(EFFECT, Effect())  # the engine never answers a transfer itself
-    return lambda following: Transfers(following, build.block, tuple(rules))
+    return lambda following: Transfers(following, build.configuration, build.block, tuple(rules))
 
 
 def _group(build: Build, line: Settings, words: Sequence[str]) -> Group:
@@ -129,11 +120,12 @@ class Transfers:
     """Answers AXFR and IXFR by the rules; everything else goes to the next handler."""
 
     following: Handler
+    configuration: Configuration
     block: Block
     rules: tuple[TransferRule, ...]
 
     async def serve(self, query: Query) -> Response | Transfer:
-        """A transfer of the sealed version, one SOA to who has it already, or why not."""
+        """What the client is to have of the zone, or why not."""
         if not is_transfer(query.qtype):
             return await self.following.serve(query)
         zone = self._zone(query.qname)
@@ -145,13 +137,10 @@ class Transfers:
         names = query.tls.names if query.tls is not None else frozenset()
         if rule is None or not any(group.admits(query.client[0], query.key, names) for group in rule.to):
             return query.respond(dns.rcode.REFUSED)
-        signed = await sealed_version(zone)
-        if signed is None:
-            return query.respond(dns.rcode.SERVFAIL, ede=14)  # not ready (RFC 8914 section 4.15)
-        if query.qtype == dns.rdatatype.IXFR and (query.transport == "udp" or _has_it(query, signed)):
-            # RFC 1995 sections 2 and 4: one SOA says "you have it", or over UDP "come by TCP".
-            return _soa_alone(query, signed)
-        return Transfer(lambda: _messages(signed, query), signed.version.origin, signed.serial)
+        outgoing = self.configuration.running.outgoing
+        if outgoing is None:
+            return query.respond(dns.rcode.SERVFAIL)
+        return await outgoing.answer(query, zone, self.block.effect.size or UDP_SIZE)
 
     def _zone(self, qname: bytes) -> ServedZone | None:
         for backend in self.block.offered(ZONES):
@@ -164,29 +153,3 @@ def rule_of(rules: Sequence[TransferRule], qname: bytes) -> TransferRule | None:
     """The rule of the longest zone that the name is in; the first one of equals."""
     found = [(len(origin), rule) for rule in rules for origin in rule.origins if is_at_or_below(qname, origin)]
     return max(found, key=lambda pair: pair[0])[1] if found else None
-
-
-async def _messages(signed: SignedVersion, query: Query) -> AsyncIterator[bytes]:
-    position = 0
-    while position >= 0:
-        message, position = signed.transfer(query.octets, position, query.max_octets)
-        yield message
-
-
-def _has_it(query: Query, signed: SignedVersion) -> bool:
-    """Whether the client's serial is ours or after it."""
-    try:
-        serials = [rdata.serial for rrset in query.message.authority for rdata in rrset if hasattr(rdata, "serial")]
-    except dns.exception.DNSException:
-        return False
-    return bool(serials) and not is_after(signed.serial, serials[0])
-
-
-def _soa_alone(query: Query, signed: SignedVersion) -> Response:
-    origin = signed.version.origin
-    ttl, rdatas = signed.version.rrset(origin, dns.rdatatype.SOA) or (0, [])
-    soa = dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.SOA, rdatas[0], 0, len(rdatas[0]))
-    response = dns.message.make_response(query.message)
-    response.flags |= dns.flags.AA
-    response.answer.append(dns.rrset.from_rdata(dns.name.from_wire(origin, 0)[0], ttl, soa))
-    return query.respond_with(response)

@@ -33,6 +33,7 @@ use crate::nsec3;
 use crate::predicate;
 use crate::rdata;
 use crate::responder::{self, Arrival, BlockParts, Outcome, Transport};
+use crate::run;
 use crate::serve;
 use crate::signed;
 use crate::text;
@@ -778,22 +779,85 @@ impl SignedVersion {
         PyBytes::new(py, &octets)
     }
 
-    #[pyo3(signature = (query, position = 0, size = 65535))]
+    #[staticmethod]
+    #[pyo3(signature = (content, signatures = None))]
+    fn from_images(py: Python<'_>, content: &[u8], signatures: Option<&[u8]>) -> PyResult<Self> {
+        let signed = py.detach(|| image::to_signed(content.to_vec(), signatures)).map_err(ImageError::new_err)?;
+        Ok(Self(Arc::new(signed)))
+    }
+
+    #[getter]
+    fn transfer_octets(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.0.transfer_octets())
+    }
+
+    fn changes_since<'py>(&self, py: Python<'py>, previous: &Self, most: usize) -> PyResult<Option<PyChanges<'py>>> {
+        let change = py.detach(|| self.0.changes_since(&previous.0, most)).map_err(EngineError::new_err)?;
+        Ok(change.map(|change| to_py_changes(py, &change)))
+    }
+
+    #[pyo3(signature = (query, position = 0, size = 65535, *, expire = None))]
     fn transfer<'py>(
         &self,
         py: Python<'py>,
         query: &[u8],
         position: u64,
         size: usize,
+        expire: Option<u32>,
     ) -> PyResult<(Bound<'py, PyBytes>, i64)> {
-        let parsed = message::Query::parse(query).map_err(|_| MessageError::new_err("not a well-formed query"))?;
-        let mut out = vec![0; size.min(LARGEST)];
-        let (length, next) =
-            py.detach(|| transfer::message(&self.0, &parsed, position, &mut out)).map_err(EngineError::new_err)?;
-        // A zone has fewer than 2^31 names: the largest position but the last fits.
-        let next = next.map_or(-1, |next| i64::try_from(next).unwrap_or(i64::MAX));
-        Ok((PyBytes::new(py, out.get(..length).unwrap_or(&[])), next))
+        transferred(py, query, expire, size, |asked, out| transfer::message(&self.0, asked, position, out))
     }
+}
+
+type PyChanges<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
+fn to_py_changes<'py>(py: Python<'py>, change: &run::Change) -> PyChanges<'py> {
+    (PyBytes::new(py, &change.deleted), PyBytes::new(py, &change.added))
+}
+
+/// One message of a transfer, and where the next one begins.
+fn transferred<'py>(
+    py: Python<'py>,
+    query: &[u8],
+    expire: Option<u32>,
+    size: usize,
+    write: impl Fn(transfer::Asked<'_>, &mut [u8]) -> Result<(usize, transfer::Position), String> + Sync,
+) -> PyResult<(Bound<'py, PyBytes>, i64)> {
+    let parsed = message::Query::parse(query).map_err(|_| MessageError::new_err("not a well-formed query"))?;
+    let mut out = vec![0; size.min(LARGEST)];
+    let asked = transfer::Asked { query: &parsed, expire };
+    let (length, next) = py.detach(|| write(asked, &mut out)).map_err(EngineError::new_err)?;
+    // A zone has fewer than 2^31 names: the largest position but the last fits.
+    let next = next.map_or(-1, |next| i64::try_from(next).unwrap_or(i64::MAX));
+    Ok((PyBytes::new(py, out.get(..length).unwrap_or(&[])), next))
+}
+
+#[pyfunction]
+#[pyo3(signature = (query, deleted, added, position = 0, size = 65535, *, expire = None))]
+fn change_message<'py>(
+    py: Python<'py>,
+    query: &[u8],
+    deleted: &[u8],
+    added: &[u8],
+    position: u64,
+    size: usize,
+    expire: Option<u32>,
+) -> PyResult<(Bound<'py, PyBytes>, i64)> {
+    let write =
+        |asked: transfer::Asked<'_>, out: &mut [u8]| transfer::change_message([deleted, added], asked, position, out);
+    transferred(py, query, expire, size, write)
+}
+
+#[pyfunction]
+fn fold_changes(py: Python<'_>, changes: Vec<(PyBackedBytes, PyBackedBytes)>) -> PyResult<PyChanges<'_>> {
+    let parts: Vec<(&[u8], &[u8])> = changes.iter().map(|(deleted, added)| (&**deleted, &**added)).collect();
+    let folded = py.detach(|| run::folded(&parts)).map_err(|_| EngineError::new_err("not changes of a zone"))?;
+    Ok(to_py_changes(py, &folded))
+}
+
+#[pyfunction]
+fn count_records(run: &[u8]) -> PyResult<usize> {
+    run::count(run).map_err(|_| EngineError::new_err("not a run of records"))
 }
 
 // ---------------------------------------------------------------------- answering
@@ -832,6 +896,20 @@ impl ZoneSlot {
 
     fn revive(&self) {
         self.0.revive();
+    }
+
+    #[getter]
+    fn expires_at(&self) -> Option<i64> {
+        self.0.expires_at()
+    }
+
+    #[setter]
+    fn set_expires_at(&self, moment: Option<i64>) {
+        self.0.set_expires_at(moment);
+    }
+
+    fn seconds_left(&self, now: i64) -> Option<u32> {
+        self.0.seconds_left(now)
     }
 }
 
@@ -1415,9 +1493,9 @@ mod _native {
     #[pymodule_export]
     use super::{
         Block, Clock, Cookies, Declined, Denial, Diagnostic, Difference, Effects, IncomingTransfer, Limiter, Predicate,
-        QueryHead, Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, drop_capabilities,
-        find_tsig, key_tag, name_from_text, name_to_text, parse_query, rdata_from_text, rdata_to_text, read_zone,
-        rrtype_from_text, rrtype_to_text, verify_signature,
+        QueryHead, Records, Responder, SignedVersion, SigningKey, SigningPlan, Version, ZoneSlot, change_message,
+        count_records, drop_capabilities, find_tsig, fold_changes, key_tag, name_from_text, name_to_text, parse_query,
+        rdata_from_text, rdata_to_text, read_zone, rrtype_from_text, rrtype_to_text, verify_signature,
     };
 
     #[pymodule_export]

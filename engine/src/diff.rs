@@ -36,25 +36,36 @@ pub struct Difference {
 #[must_use]
 pub fn diff(older: &Version, newer: &Version, limit: usize) -> Difference {
     let mut walk = Walk { older, newer, limit, difference: Difference::default() };
-    let (mut old, mut new) = (0, 0);
-    while old < older.nodes().len() || new < newer.nodes().len() {
-        match walk.order(old, new) {
-            Ordering::Less => {
-                walk.node(Some(old), None);
-                old += 1;
-            }
-            Ordering::Greater => {
-                walk.node(None, Some(new));
-                new += 1;
-            }
-            Ordering::Equal => {
-                walk.node(Some(old), Some(new));
-                old += 1;
-                new += 1;
-            }
-        }
-    }
+    let compare = |old, new| older.compare_names(old, newer, new);
+    side_by_side(older.nodes().len(), newer.nodes().len(), compare, |old, new| {
+        walk.node(old, new);
+        true
+    });
     walk.difference
+}
+
+/// Walk two ascending sequences side by side: each place of either one, both where they are equal. Ends when `each` says
+/// false, and says so.
+pub fn side_by_side(
+    olds: usize,
+    news: usize,
+    order: impl Fn(usize, usize) -> Ordering,
+    mut each: impl FnMut(Option<usize>, Option<usize>) -> bool,
+) -> bool {
+    let (mut old, mut new) = (0, 0);
+    while old < olds || new < news {
+        let order = match (old < olds, new < news) {
+            (true, false) => Ordering::Less,
+            (false, _) => Ordering::Greater,
+            _ => order(old, new),
+        };
+        if !each(order.is_le().then_some(old), order.is_ge().then_some(new)) {
+            return false;
+        }
+        old += usize::from(order.is_le());
+        new += usize::from(order.is_ge());
+    }
+    true
 }
 
 struct Walk<'a> {
@@ -65,16 +76,6 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn order(&self, old: usize, new: usize) -> Ordering {
-        if new >= self.newer.nodes().len() {
-            Ordering::Less
-        } else if old >= self.older.nodes().len() {
-            Ordering::Greater
-        } else {
-            self.older.compare_names(old, self.newer, new)
-        }
-    }
-
     fn node(&mut self, old: Option<usize>, new: Option<usize>) {
         let mut olds = old.map_or(0..0, |node| self.older.rrset_range(node)).peekable();
         let mut news = new.map_or(0..0, |node| self.newer.rrset_range(node)).peekable();

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::crypto::{Sha256, sha256};
+use crate::crypto::{Sha256, SigningKey, sha256};
+use crate::denial::Choice;
 use crate::name::{self, Name};
-use crate::signed::SignedVersion;
+use crate::nsec3::{OPT_OUT, Params};
+use crate::signed::{Plan, SignedVersion};
 use crate::version::{Assembly, Version};
 
 /// The format this file writes.
@@ -167,7 +169,66 @@ pub fn of_signatures(signed: &SignedVersion) -> Vec<u8> {
         out.extend_from_slice(&signature.octets);
     }
     out.push(0);
+    describe(signed, &mut out);
     sealed(out)
+}
+
+/// Whose signatures they are, and over which proofs, so that they can be read without a plan.
+fn describe(signed: &SignedVersion, out: &mut Vec<u8>) {
+    let keys = signed.plan().map_or(&[][..], |plan| &plan.keys);
+    out.extend(count(keys.len()));
+    for key in keys {
+        out.extend(count(key.key.dnskey().len()));
+        out.extend_from_slice(key.key.dnskey());
+        out.extend([u8::from(key.signs_keys), u8::from(key.signs_zone)]);
+    }
+    let Some(chain) = signed.denial().hashed() else { return out.push(0) };
+    out.extend([1, chain.params.flags()]);
+    out.extend(chain.params.iterations.to_be_bytes());
+    out.extend(count(chain.params.salt.len()));
+    out.extend_from_slice(&chain.params.salt);
+}
+
+/// The plan of an image of signatures, none of which it would make: all are there.
+fn described(image: &[u8]) -> Result<Plan, String> {
+    let mut reader = Reader::open(image, SIGNATURES)?;
+    reader.take(32)?;
+    while reader.take(1)? == [1] {
+        reader.take(16)?;
+        let length = reader.u16()?;
+        reader.take(usize::from(length))?;
+    }
+    let mut keys = Vec::new();
+    for _ in 0..reader.u32()? {
+        let length = reader.u32()? as usize;
+        let key = Arc::new(SigningKey::slow(reader.take(length)?)?);
+        let &[signs_keys, signs_zone] = reader.take(2)? else { return Err("the image ends too soon".to_owned()) };
+        keys.push((key, signs_keys == 1, signs_zone == 1));
+    }
+    // Compact denial is the NSEC chain to those who have it by transfer.
+    let denial = if reader.take(1)? == [1] { Choice::Nsec3(read_params(&mut reader)?) } else { Choice::Nsec };
+    Plan::new(keys, [0; 4], denial)
+}
+
+fn read_params(reader: &mut Reader<'_>) -> Result<Params, String> {
+    let opt_out = reader.take(1)? == [OPT_OUT];
+    let (iterations, length) = (reader.u16()?, reader.u32()? as usize);
+    Ok(Params { iterations, salt: reader.take(length)?.into(), opt_out })
+}
+
+/// A version out of its images, with all its signatures; nothing of them is verified.
+///
+/// # Errors
+/// What is wrong with the images, or that they are not of one version.
+pub fn to_signed(content: Vec<u8>, signatures: Option<&[u8]>) -> Result<SignedVersion, String> {
+    let version = Arc::new(to_version(content)?);
+    let Some(image) = signatures else { return Ok(SignedVersion::new(version, None, None)) };
+    let signed = SignedVersion::new(version, Some(Arc::new(described(image)?)), None);
+    restore_signatures(&signed, image)?;
+    if signed.made() < signed.total() {
+        return Err("the image has not all signatures of this version".to_owned());
+    }
+    Ok(signed)
 }
 
 /// Fill slots with the signatures of an image; how many.

@@ -23,6 +23,7 @@ pub mod predicate;
 pub mod rdata;
 pub mod reply;
 pub mod responder;
+pub mod run;
 pub mod serve;
 pub mod signed;
 pub mod tap;

@@ -774,6 +774,9 @@ impl<'a> Writer<'a> {
         if let Some(tenths) = opt.keepalive {
             self.option(option::KEEPALIVE, &tenths.to_be_bytes())?;
         }
+        if let Some(seconds) = opt.expire {
+            self.option(option::EXPIRE, &seconds.to_be_bytes())?;
+        }
         if let Some(code) = opt.error {
             self.option(option::EDE, &code.to_be_bytes())?;
         }
@@ -804,6 +807,8 @@ pub struct Opt<'a> {
     pub cookie: Option<[u8; cookie::WHOLE]>,
     /// How long a stream may be idle, in tenths of a second (RFC 7828).
     pub keepalive: Option<u16>,
+    /// When the zone expires, in seconds (RFC 7314).
+    pub expire: Option<u32>,
     /// An extended error (RFC 8914).
     pub error: Option<u16>,
     /// Options of somebody else, as they stand in rdata.
@@ -815,6 +820,7 @@ impl Opt<'_> {
         self.nsid.map_or(0, |nsid| 4 + nsid.len())
             + self.cookie.map_or(0, |_| 4 + cookie::WHOLE)
             + self.keepalive.map_or(0, |_| 6)
+            + self.expire.map_or(0, |_| 8)
             + self.error.map_or(0, |_| 6)
             + self.more.len()
     }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering as Memory};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering as Memory};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -40,22 +40,46 @@ pub struct ZoneSlot {
     current: ArcSwapOption<SignedVersion>,
     /// What would be answered from if the zone had not expired; None when it has not.
     expired: Mutex<Option<Kept>>,
+    /// `NEVER`, or when the zone expires here unless its primary is heard of, in Unix seconds.
+    expires_at: AtomicI64,
 }
 
 /// What is published of a zone that has expired.
 struct Kept(Option<Arc<SignedVersion>>);
 
+const NEVER: i64 = i64::MAX;
+
 impl ZoneSlot {
     /// An empty slot: its zone answers SERVFAIL.
     #[must_use]
     pub fn new(origin: Name) -> Self {
-        Self { origin, current: ArcSwapOption::empty(), expired: Mutex::new(None) }
+        Self { origin, current: ArcSwapOption::empty(), expired: Mutex::new(None), expires_at: AtomicI64::new(NEVER) }
     }
 
     /// The zone's name.
     #[must_use]
     pub fn origin(&self) -> &[u8] {
         &self.origin
+    }
+
+    /// When the zone expires here; None where it does not.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<i64> {
+        Some(self.expires_at.load(Memory::Relaxed)).filter(|moment| *moment != NEVER)
+    }
+
+    /// Set when the zone expires here; None where it does not.
+    pub fn set_expires_at(&self, moment: Option<i64>) {
+        self.expires_at.store(moment.unwrap_or(NEVER), Memory::Relaxed);
+    }
+
+    /// What the EXPIRE option says (RFC 7314): of a zone that does not expire here the SOA's EXPIRE (section 3.1), of another
+    /// one the seconds that are left (section 3.2). None without a version.
+    #[must_use]
+    pub fn seconds_left(&self, now: i64) -> Option<u32> {
+        let published = self.current.load().as_ref().map(|signed| signed.version().expire())?;
+        let left = |moment: i64| u32::try_from(moment.saturating_sub(now).max(0)).unwrap_or(u32::MAX);
+        Some(self.expires_at().map_or(published, left))
     }
 
     /// What is published now.
@@ -639,7 +663,7 @@ impl Responder {
                 |(route, _)| Err(route.block.number),
             );
         }
-        let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR) && transport == Transport::Tcp;
+        let is_transfer = matches!(query.qtype, rrtype::AXFR | rrtype::IXFR);
         match found {
             Some((route, _)) if is_transfer => Err(route.block.number),
             Some((route, None)) if query.qtype == rrtype::ANY && route.block.effects.any == Any::Hinfo => {
@@ -648,7 +672,7 @@ impl Responder {
             Some((route, _)) if route.block.chained => Err(route.block.number),
             Some((route, Some(slot))) => {
                 let beside = Neighbours { routes, came: (query, arrival), block: Some(&route.block) };
-                Ok(from_slot(slot, query, &route.block.effects, &beside, manner, out))
+                Ok(self.answer_slot(slot, query, &route.block.effects, &beside, manner, out))
             }
             Some((_, None)) | None => {
                 add(&self.totals.refused);
@@ -747,7 +771,41 @@ impl Responder {
         let is_here = |other: Option<&Arc<ZoneSlot>>| other.is_some_and(|other| std::ptr::eq(&raw const **other, slot));
         let block = found.filter(|(_, other)| is_here(*other)).map(|(route, _)| &route.block);
         let beside = Neighbours { routes: &routes, came: (&query, arrival), block };
-        from_slot(slot, &query, effects, &beside, &manner, out).outcome
+        self.answer_slot(slot, &query, effects, &beside, &manner, out).outcome
+    }
+
+    fn answer_slot(
+        &self,
+        slot: &ZoneSlot,
+        query: &Query<'_>,
+        effects: &Effects,
+        beside: &dyn Beside,
+        manner: &Manner<'_>,
+        out: &mut [u8],
+    ) -> Answered {
+        let current = slot.current.load();
+        let Some(signed) = current.as_ref() else {
+            return Answered::plain(manner.refuse(query, rcode::SERVFAIL, Some(slot.reason()), out), rcode::SERVFAIL);
+        };
+        let mut manner = *manner;
+        if let Some(opt) = &mut manner.opt
+            && asks_for_expire(query, slot)
+        {
+            opt.expire = slot.seconds_left(self.clock.now());
+        }
+        let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
+        let written = if query.qtype == rrtype::IXFR {
+            // Over UDP one SOA says that the client is to come by TCP (RFC 1995 section 2).
+            let rcode = soa_alone(signed, query, &mut writer);
+            Written { rcode, wildcard: None, is_compact: signed.is_compact() }
+        } else {
+            Answer::of(signed, query, effects, beside, &mut writer)
+        };
+        let (rcode, wildcard) = (written.rcode, written.wildcard);
+        writer.set_rcode(rcode);
+        let compact_ok = written.is_compact && query.edns.is_some_and(|edns| edns.compact_ok);
+        let opt = manner.opt.map(|opt| Opt { compact_ok, rcode, ..opt });
+        Answered { outcome: Outcome::Answer(writer.finish(opt.as_ref())), rcode, wildcard }
     }
 
     /// What a chain answered, as it is sent: with the OPT, cookie and size that direct answers have, and limited as they
@@ -798,33 +856,6 @@ fn made_up(query: &Query<'_>, manner: &Manner<'_>, out: &mut [u8]) -> Answered {
     Answered::plain(Outcome::Answer(writer.finish(manner.opt.as_ref())), rcode::NOERROR)
 }
 
-fn from_slot(
-    slot: &ZoneSlot,
-    query: &Query<'_>,
-    effects: &Effects,
-    beside: &dyn Beside,
-    manner: &Manner<'_>,
-    out: &mut [u8],
-) -> Answered {
-    let current = slot.current.load();
-    let Some(signed) = current.as_ref() else {
-        return Answered::plain(manner.refuse(query, rcode::SERVFAIL, Some(slot.reason()), out), rcode::SERVFAIL);
-    };
-    let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
-    let written = if query.qtype == rrtype::IXFR {
-        // Over UDP one SOA says that the client is to come by TCP (RFC 1995 section 2).
-        let rcode = soa_alone(signed, query, &mut writer);
-        Written { rcode, wildcard: None, is_compact: signed.is_compact() }
-    } else {
-        Answer::of(signed, query, effects, beside, &mut writer)
-    };
-    let (rcode, wildcard) = (written.rcode, written.wildcard);
-    writer.set_rcode(rcode);
-    let compact_ok = written.is_compact && query.edns.is_some_and(|edns| edns.compact_ok);
-    let opt = manner.opt.map(|opt| Opt { compact_ok, rcode, ..opt });
-    Answered { outcome: Outcome::Answer(writer.finish(opt.as_ref())), rcode, wildcard }
-}
-
 /// An answer, with what it takes to count it.
 struct Answered {
     outcome: Outcome,
@@ -838,6 +869,13 @@ impl Answered {
     fn plain(outcome: Outcome, rcode: u16) -> Self {
         Self { outcome, rcode, wildcard: None }
     }
+}
+
+/// RFC 7314 section 2: the option is looked at in queries about a zone's SOA and its transfers.
+fn asks_for_expire(query: &Query<'_>, slot: &ZoneSlot) -> bool {
+    matches!(query.qtype, rrtype::SOA | rrtype::IXFR)
+        && query.edns.is_some_and(|edns| !edns.options.is_empty() && edns.option(option::EXPIRE).is_some())
+        && name::equal(query.qname, &slot.origin)
 }
 
 fn soa_alone(signed: &SignedVersion, query: &Query<'_>, writer: &mut Writer<'_>) -> u16 {

@@ -8,6 +8,8 @@
 //!
 //! **Limits:** where a slow key signs the zone, nothing can be signed for one answer: no compact denial.
 
+mod changes;
+
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
@@ -974,25 +976,39 @@ impl SignedVersion {
     /// comes with it, an NSEC3 with its own owner.
     pub fn each_record(&self, node: usize, mut each: impl FnMut(&[u8], u16, u32, &[u8])) {
         let owner = self.version.name_of(node);
+        self.each_of_node(node, |rtype, ttl, rdata| each(owner, rtype, ttl, rdata));
+        if let (Some(chain), Some(place)) = (self.made_chain(), self.chain_place(node))
+            && let Some(owner) = nsec3::owner(&chain.hash_at(place), self.version.origin())
+        {
+            self.each_of_place(place, |rtype, ttl, rdata| each(owner.wire(), rtype, ttl, rdata));
+        }
+    }
+
+    /// The chain that is made here and whose records stand at names of their own.
+    fn made_chain(&self) -> Option<&nsec3::Chain> {
+        self.plan.as_ref().and_then(|_| self.denial.hashed())
+    }
+
+    /// Every record that stands at a node's own name: type, TTL, rdata.
+    fn each_of_node(&self, node: usize, mut each: impl FnMut(u16, u32, &[u8])) {
         for rrset in self.version.rrsets_of(node) {
             for rdata in rrset.rdatas() {
-                each(owner, rrset.rtype, self.version.ttl_of(node, &rrset, rdata), rdata);
+                each(rrset.rtype, self.version.ttl_of(node, &rrset, rdata), rdata);
             }
         }
         if self.plan.is_none() {
             return;
         }
-        self.each_rrsig(node, |ttl, rrsig| each(owner, rrtype::RRSIG, ttl, &rrsig));
-        let Some(place) = self.chain_place(node) else { return };
-        let (rtype, ttl) = (self.denial_rtype(), self.version.negative_ttl());
-        match &self.denial {
-            Denial::Nsec3(chain) => {
-                let Some(owner) = nsec3::owner(&chain.hash_at(place), self.version.origin()) else { return };
-                each(owner.wire(), rtype, ttl, &self.denial_rdata(place));
-                self.each_signature(Unit::Denial(place), |ttl, rrsig| each(owner.wire(), rrtype::RRSIG, ttl, &rrsig));
-            }
-            Denial::Nsec | Denial::Compact => each(owner, rtype, ttl, &self.denial_rdata(place)),
+        self.each_rrsig(node, |ttl, rrsig| each(rrtype::RRSIG, ttl, &rrsig));
+        if let Some(place) = self.chain_place(node).filter(|_| self.denial.hashed().is_none()) {
+            each(rrtype::NSEC, self.version.negative_ttl(), &self.denial_rdata(place));
         }
+    }
+
+    /// Every record at a place of a chain that is made here and hashed: type, TTL, rdata.
+    fn each_of_place(&self, place: usize, mut each: impl FnMut(u16, u32, &[u8])) {
+        each(rrtype::NSEC3, self.version.negative_ttl(), &self.denial_rdata(place));
+        self.each_signature(Unit::Denial(place), |ttl, rrsig| each(rrtype::RRSIG, ttl, &rrsig));
     }
 }
 

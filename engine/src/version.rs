@@ -321,6 +321,12 @@ impl Version {
         self.soa_field(0)
     }
 
+    /// The SOA's EXPIRE.
+    #[must_use]
+    pub fn expire(&self) -> u32 {
+        self.soa_field(3)
+    }
+
     /// The SOA's MINIMUM.
     #[must_use]
     pub fn minimum(&self) -> u32 {

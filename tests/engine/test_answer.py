@@ -7,8 +7,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from engine import Version, name_from_text, read_zone
-from tests.engine.asking import Serving, build, lines, query, serve, serve_signed, shown, signed, text
+from engine import Declined, Version, name_from_text, read_zone
+from tests.engine.asking import DIRECT, Serving, build, lines, query, serve, serve_signed, shown, signed, text
 
 # ------------------------------------------------------------------ RFC 1034 section 6.2
 
@@ -936,12 +936,14 @@ def test_meta_types_are_no_questions(qtype, transport, expected):
 
 
 def test_ixfr_by_udp_is_the_soa_that_sends_the_client_to_tcp():
-    """RFC 1995 section 2."""
+    """RFC 1995 section 2; where no `transfer` is, and so no changes are handed out."""
     zone = of("")
     soa = "example. 3600 SOA ns.example. admin.example. 1 3600 300 3600000 600"
     request = query("example.", "IXFR")
     request.authority.append(dns.rrset.from_text("example.", 60, "IN", "SOA", "a. b. 0 1 2 3 4"))
-    assert shown(dns.message.from_wire(zone.octets(request.to_wire(), "udp"))) == f"NOERROR AA\nANSWER\n{soa}"
+    declined = zone.responder.answer(DIRECT, request.to_wire(), ("192.0.2.99", 4242), "udp")
+    assert isinstance(declined, Declined)
+    assert shown(dns.message.from_wire(zone.chain.octets(declined))) == f"NOERROR AA\nANSWER\n{soa}"
 
 
 @pytest.mark.parametrize("qclass", ["CH", "HS", "ANY", "CLASS100"])
