@@ -16,6 +16,7 @@ import dns.rcode
 from authserver import chain
 from authserver.plugin import NO_KEYS, TSIG, Block
 from authserver.query import Query, Response, Transfer
+from authserver.streams import Answer, Messages
 from zones.tsig import Rejected, check_request
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 QUERY: Final = 0
 
 OpcodeHandler: TypeAlias = Callable[[Block, Query], Awaitable[Response]]
-Answer: TypeAlias = bytes | AsyncIterator[bytes] | None
 
 
 class Signer(Protocol):
@@ -76,7 +76,12 @@ class Answering:
         asked = asked_by(came, block, self._clock.now())
         answer = asked.refusal or await self._answer(asked.query, block)
         if isinstance(answer, Transfer):
-            return answer.messages() if asked.signer is None else self._signed(answer, asked.signer)
+            messages = answer.messages() if asked.signer is None else self._signed(answer, asked.signer)
+            # As BIND answers whom it has no place for: the secondary comes again, and by its retry timer.
+            return Messages(messages, lambda: self._sent(declined, asked, asked.query.respond(dns.rcode.SERVFAIL)))
+        return self._sent(declined, asked, answer)
+
+    def _sent(self, declined: Declined, asked: Asked, answer: Response) -> bytes | None:
         # The engine frames what a chain answered as it frames its own answers; None when it holds it back.
         octets = self._responder.dress(declined, answer.octets, asked.query.signature_octets)
         return octets if octets is None or asked.signer is None else asked.signer.sign(octets, self._clock.now())

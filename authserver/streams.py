@@ -8,8 +8,9 @@ transport, and a connection asks of it what any asyncio transport has.
 Words: a connection is *waiting* when nothing is being answered on it, and *ending* when it takes no more queries but
 still answers those it has. A *client* is an IPv4 address or an IPv6 /56.
 
-Limits: `StreamLimits` of each listener; in all `room` connections; a client has `TRANSFERS_A_CLIENT` transfers going on
-at a time, a connection `IN_FLIGHT` queries. Where there is no room for a new connection the one that has waited longest
+Limits: `StreamLimits` of each listener; in all `room` connections and `TRANSFERS` transfers; a client has
+`TRANSFERS_A_CLIENT` transfers going on at a time and `TRANSFERS_OF_A_CLIENT` with those that wait for their turn, a
+connection `IN_FLIGHT` queries. Where there is no room for a new connection the one that has waited longest
 makes it. A connection that is not read from is not answered on either, so each has one message and 64 KiB to be sent.
 """
 
@@ -23,8 +24,8 @@ import socket
 import ssl
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Answer = bytes | AsyncIterator[bytes] | None
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Many messages that answer one query, and what is said instead where there is no room for one more transfer."""
+
+    each: AsyncIterator[bytes]
+    busy: Callable[[], bytes | None]
+
+
+Answer = bytes | Messages | None
 Dispatcher = Callable[[Declined, TLSPeer | None], Awaitable[Answer]]
 """Is told who is at the other side where the query came by TLS."""
 Client = bytes
@@ -52,6 +62,8 @@ READ_OCTETS: Final = 1 << 16
 MESSAGES_A_TURN: Final = 32
 IN_FLIGHT: Final = 128
 TRANSFERS_A_CLIENT: Final = 8
+TRANSFERS_OF_A_CLIENT: Final = 256
+TRANSFERS: Final = 1024
 CROWDED: Final = 0.9
 V6_OCTETS: Final = 7
 WANTS_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -65,6 +77,10 @@ class StreamFacts:
     accepted: Counter[str]
     refused: Counter[tuple[str, str]]
     closed: Counter[tuple[str, str]]
+    transfers: Counter[str] = field(default_factory=Counter)
+    """Transfers that go on or wait for their turn, by transport."""
+    transfers_refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Those there was no room for, by transport and whose room it was: the client's, or all the room there is."""
 
 
 class Streams:
@@ -79,6 +95,7 @@ class Streams:
         """What is read goes through this one: it is taken out before anybody else reads."""
         self.facts = StreamFacts(Counter(), Counter(), Counter(), Counter())
         self._listenings: dict[int, Listening] = {}
+        self._transfers: Counter[Client] = Counter()
         self._turn = asyncio.Lock()
         self._told_at = -TELL_PAUSE_S
 
@@ -121,6 +138,24 @@ class Streams:
         """
         async with self._turn:
             await asyncio.sleep(0)
+
+    @contextlib.contextmanager
+    def transferring(self, client: Client, transport: str) -> Iterator[bool]:
+        """Whether a client has room for one more transfer, which goes on in the block if it has."""
+        is_full = sum(self.facts.transfers.values()) >= TRANSFERS
+        if is_full or self._transfers[client] >= TRANSFERS_OF_A_CLIENT:
+            self.facts.transfers_refused[transport, "room" if is_full else "client"] += 1
+            yield False
+            return
+        self._transfers[client] += 1
+        self.facts.transfers[transport] += 1
+        try:
+            yield True
+        finally:
+            self.facts.transfers[transport] -= 1
+            self._transfers[client] -= 1
+            if not self._transfers[client]:
+                del self._transfers[client]
 
     def has_room(self) -> bool:
         """Whether there may be one connection more, for which the longest waiting of all has to go if need be."""
@@ -511,8 +546,15 @@ class Connection(asyncio.BufferedProtocol):
         elif isinstance(answer, bytes):
             self._send(answer)
         else:
-            async with self._listening.transfers_of(self.client):
-                await self._send_all(answer)
+            await self._transfer(answer)
+
+    async def _transfer(self, answer: Messages) -> None:
+        with self._listening.streams.transferring(self.client, self._listening.transport) as has_room:
+            if has_room:
+                async with self._listening.transfers_of(self.client):
+                    await self._send_all(answer.each)
+            elif (busy := answer.busy()) is not None:
+                self._send(busy)
 
     async def _send_all(self, messages: AsyncIterator[bytes]) -> None:
         while not self._is_over:

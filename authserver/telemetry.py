@@ -186,7 +186,21 @@ def stream_metrics(facts: StreamFacts) -> list[Metric]:
     for family, counts in ((refused, facts.refused), (closed, facts.closed)):
         for (transport, reason), count in counts.items():
             family.add_metric((transport, reason), count)
-    return [standing, accepted, refused, closed]
+    return [standing, accepted, refused, closed, *_transfer_metrics(facts)]
+
+
+def _transfer_metrics(facts: StreamFacts) -> list[Metric]:
+    going_on = GaugeMetricFamily(
+        "zonewright_stream_transfers", "Zone transfers that go on or wait for their turn.", labels=("transport",)
+    )
+    refused = CounterMetricFamily(
+        "zonewright_stream_transfers_refused", "Zone transfers there was no room for.", labels=("transport", "reason")
+    )
+    for transport, count in facts.transfers.items():
+        going_on.add_metric((transport,), count)
+    for labels, count in facts.transfers_refused.items():
+        refused.add_metric(labels, count)
+    return [going_on, refused]
 
 
 def engine_metrics(totals: dict[str, int], log_dropped: int) -> list[Metric]:

@@ -104,7 +104,10 @@ def setup(build: Build) -> Link | None:
 
 def _group(build: Build, line: Settings, words: Sequence[str]) -> Group:
     key, name = line.get(KEY, None), line.get(TLS_NAME, None)
-    if name is not None and not any(one.files.client_auth != "nocert" for one in build.block.offered(TLS)):
+    asks = [one.files.client_auth != "nocert" for one in build.block.offered(TLS)]
+    # A `tls` that could not be set up has said so already.
+    is_asked = any(asks) or (not asks and bool(build.block.source.named("tls")))
+    if name is not None and not is_asked:
         build.problem(
             line.place, "tls: no certificate is asked of clients here; `tls CERT KEY CA` does, for tls:// blocks"
         )

@@ -12,7 +12,7 @@ import pytest
 
 from authserver.plugin import StreamLimits
 from authserver.sockets import stream_socket
-from authserver.streams import IN_FLIGHT, TRANSFERS_A_CLIENT, Streams, client_of
+from authserver.streams import IN_FLIGHT, TRANSFERS_A_CLIENT, Messages, Streams, client_of
 
 GUARD_S = 20
 
@@ -55,7 +55,7 @@ class Dispatcher:
             return b"late" + declined.octets[4:]
         if declined.octets.startswith(b"sad"):
             raise RuntimeError(declined.octets.decode())
-        return self.messages()
+        return Messages(self.messages(), lambda: b"busy")
 
     async def messages(self):
         self.transfers += 1
@@ -574,3 +574,21 @@ def test_want_of_descriptors_makes_idle_connections_give_way_and_ends_nothing(mo
 
     talk(body)
     assert caplog.text.count(os.strerror(errno.EMFILE)) == 1
+
+
+@pytest.mark.parametrize(("limit", "reason"), [("TRANSFERS", "room"), ("TRANSFERS_OF_A_CLIENT", "client")])
+def test_one_transfer_too_many_is_told_so_and_the_others_go_on(monkeypatch, limit, reason):
+    monkeypatch.setattr(f"authserver.streams.{limit}", 2)
+
+    async def body(talk):
+        reader, writer = await talk.client()
+        writer.write(framed(b"some transfer 1", b"some transfer 2", b"some transfer 3"))
+        got = [await read(reader) for _ in range(401)]
+        assert got.count(b"busy") == 1
+        assert talk.dispatcher.most_transfers <= 2
+        assert talk.facts.transfers_refused == {("tcp", reason): 1}
+        await talk.until(lambda: talk.facts.transfers["tcp"] == 0)
+        writer.write(framed(b"some transfer 4"))
+        assert b"busy" not in [await read(reader) for _ in range(200)]
+
+    talk(body)

@@ -12,6 +12,7 @@ import pytest
 from keys import policyfile
 from keys.policy import BUILT_IN
 from keys.policywords import ELSEWHERE, POLICY_WORDS
+from tests.certificates import Authority
 from tests.keys.making import write_documented_key
 from tools.servers import LOOPBACK, Zonewright, wait_until, zonewright
 
@@ -45,6 +46,7 @@ def test_a_corefile_of_the_documentation_is_accepted(tmp_path, text, files):
     for name in set(re.findall(r"\bdb\.[a-z.]+", text)):
         (tmp_path / name).write_text(ZONE)
     write_documented_key(tmp_path)
+    Authority(tmp_path, "secondaries").certify("ns1.example.org", "server")
     (tmp_path / "Corefile").write_text(text)
     done = zonewright("check", "Corefile", cwd=tmp_path, env={**os.environ, "ZONEWRIGHT_PORT": "5300"})
     assert done.returncode == 0, text + done.stdout + done.stderr
