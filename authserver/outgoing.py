@@ -133,7 +133,7 @@ def _part(
 
 
 def _expire(zone: ServedZone, now: int) -> int | None:
-    return zone.slot.seconds_left(now)
+    return zone.slot.seconds_to_expiry(now)
 
 
 def _serial_of(query: Query) -> int | None:

@@ -476,7 +476,7 @@ class ZoneSlot:
         """When the zone expires here, in Unix seconds; None where it does not. Set by who knows."""
     @expires_at.setter
     def expires_at(self, moment: int | None) -> None: ...
-    def seconds_left(self, now: int) -> int | None:
+    def seconds_to_expiry(self, now: int) -> int | None:
         """What the EXPIRE option says at `now` (RFC 7314): the seconds until `expires_at`, or else the EXPIRE of the SOA; None
         without a version."""
 

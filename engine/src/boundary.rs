@@ -908,8 +908,8 @@ impl ZoneSlot {
         self.0.set_expires_at(moment);
     }
 
-    fn seconds_left(&self, now: i64) -> Option<u32> {
-        self.0.seconds_left(now)
+    fn seconds_to_expiry(&self, now: i64) -> Option<u32> {
+        self.0.seconds_to_expiry(now)
     }
 }
 

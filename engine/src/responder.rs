@@ -76,7 +76,7 @@ impl ZoneSlot {
     /// What the EXPIRE option says (RFC 7314): of a zone that does not expire here the SOA's EXPIRE (section 3.1), of another
     /// one the seconds that are left (section 3.2). None without a version.
     #[must_use]
-    pub fn seconds_left(&self, now: i64) -> Option<u32> {
+    pub fn seconds_to_expiry(&self, now: i64) -> Option<u32> {
         let published = self.current.load().as_ref().map(|signed| signed.version().expire())?;
         let left = |moment: i64| u32::try_from(moment.saturating_sub(now).max(0)).unwrap_or(u32::MAX);
         Some(self.expires_at().map_or(published, left))
@@ -791,7 +791,7 @@ impl Responder {
         if let Some(opt) = &mut manner.opt
             && asks_for_expire(query, slot)
         {
-            opt.expire = slot.seconds_left(self.clock.now());
+            opt.expire = slot.seconds_to_expiry(self.clock.now());
         }
         let Some(mut writer) = manner.writer(query, out) else { return Answered::plain(Outcome::Silent, 0) };
         let written = if query.qtype == rrtype::IXFR {

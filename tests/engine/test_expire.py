@@ -49,7 +49,7 @@ def test_of_a_zone_that_expires_here_the_rest_is_said(left, expected):
     zone = serve(ZONE)
     slot = zone.slots["example."]
     slot.expires_at = NOW + left
-    assert (slot.expires_at, slot.seconds_left(NOW)) == (NOW + left, expected)
+    assert (slot.expires_at, slot.seconds_to_expiry(NOW)) == (NOW + left, expected)
     assert asked(zone) == expected
     slot.expires_at = None
     assert slot.expires_at is None
@@ -57,7 +57,7 @@ def test_of_a_zone_that_expires_here_the_rest_is_said(left, expected):
 
 
 def test_a_slot_without_a_version_says_nothing():
-    assert ZoneSlot(name_from_text("example.")).seconds_left(NOW) is None
+    assert ZoneSlot(name_from_text("example.")).seconds_to_expiry(NOW) is None
 
 
 def test_the_answer_leaves_room_for_it():
