@@ -508,6 +508,8 @@ ZONE_DEEDS: Final = (
     ("freeze", "take nothing from its source"),
     ("thaw", "take from its source again"),
     ("notify", "tell its secondaries of the sealed version again"),
+    ("refresh", "ask the primaries of a secondary zone now"),
+    ("retransfer", "take a secondary zone whole now, whatever its serial is"),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +36,7 @@ from signer.ttls import served_ttls
 from zones import history, journal
 
 if TYPE_CHECKING:
+    from authserver.secondaries import Secondary
     from authserver.server import Server
 
 DS: Final = 43
@@ -66,6 +67,8 @@ class LiveFacts:
             "zone.thaw": self.zone_thaw,
             "zone.notify": self.zone_notify,
             "zone.journal": self.zone_journal,
+            "zone.refresh": self.zone_refresh,
+            "zone.retransfer": self.zone_retransfer,
             "key.list": self.key_list,
             "key.ds": self.key_ds,
             "key.import": self.key_import,
@@ -102,13 +105,14 @@ class LiveFacts:
 
     async def zone_list(self, _: Arguments) -> list[Facts]:
         """All zones."""
-        return [zone_facts(zone) for _, zone in sorted(self._server.pipeline.zones.items())]
+        zones = sorted(self._server.pipeline.zones.items())
+        return [{**zone_facts(zone), **self._server.secondaries.facts(zone)} for _, zone in zones]
 
     async def zone_show(self, arguments: Arguments) -> Facts:
         """One zone, with what is due for it and the versions it had."""
         zone = self._zone(arguments)
         due = {due.name: due.due_at for due in self._server.schedule.due()}
-        facts = zone_facts(zone)
+        facts = {**zone_facts(zone), **self._server.secondaries.facts(zone)}
         facts["refresh_at"] = due.get(f"refresh {zone.key}")
         facts["next_key_step_at"] = due.get(f"keys {zone.key}")
         facts["findings"] = [str(found) for found in zone.findings]
@@ -178,6 +182,22 @@ class LiveFacts:
         zone = self._zone(arguments)
         facts = await asyncio.to_thread(_journal, self._server.state, zone.key)
         return facts | handed_facts(self._server.outgoing.handed.get(zone.key))
+
+    async def zone_refresh(self, arguments: Arguments) -> Facts:
+        """Ask the primaries of a secondary zone now."""
+        return await self._transferred(arguments, self._server.secondaries.look)
+
+    async def zone_retransfer(self, arguments: Arguments) -> Facts:
+        """Take a secondary zone whole now, whatever its serial is."""
+        return await self._transferred(arguments, self._server.secondaries.take_whole)
+
+    async def _transferred(self, arguments: Arguments, look: Callable[[Secondary], Awaitable[None]]) -> Facts:
+        zone = self._zone(arguments)
+        one = self._server.secondaries.of(zone)
+        if one is None:
+            raise ControlError(f"{zone.key}: not transferred from a primary")
+        await look(one)
+        return {**zone_facts(zone), **self._server.secondaries.facts(zone)}
 
     async def key_list(self, arguments: Arguments) -> list[Facts]:
         """The keys of one zone, or of all."""

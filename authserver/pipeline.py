@@ -54,6 +54,7 @@ class Pipeline:
         self._work: dict[ZoneKey, Work] = {}
         self._has_work = asyncio.Event()
         self._is_busy = False
+        self._batch: set[ZoneKey] = set()
         self._deeds: set[asyncio.Task[None]] = set()
         self._told: dict[ZoneKey, tuple[Finding, ...]] = {}
         self._outcome = asyncio.Condition()
@@ -177,6 +178,11 @@ class Pipeline:
         async with self._outcome:
             await self._outcome.wait_for(lambda: not self._work and not self._is_busy)
 
+    async def done_with(self, key: ZoneKey) -> None:
+        """Wait until the work on one zone that was submitted is done."""
+        async with self._outcome:
+            await self._outcome.wait_for(lambda: key not in self._work and key not in self._batch)
+
     async def _run(self) -> None:
         while True:
             await self._has_work.wait()
@@ -184,10 +190,12 @@ class Pipeline:
             batch = [work for work in self._take() if work.zone.key in self.zones]
             if batch:
                 self._is_busy = True
+                self._batch = {work.zone.key for work in batch}
                 try:
                     self._apply(await self._in_thread(lambda: self._publisher.run(batch)))  # noqa: B023 (awaited here)
                 finally:
                     self._is_busy = False
+                    self._batch = set()
             async with self._outcome:
                 self._outcome.notify_all()
 

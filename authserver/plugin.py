@@ -327,7 +327,7 @@ class Source:
     """
 
     plugin: str
-    kind: Literal["file", "directory", "git"]
+    kind: Literal["file", "directory", "git", "secondary"]
     location: str
     origins: tuple[bytes, ...]
     reload: float

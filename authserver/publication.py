@@ -99,6 +99,8 @@ class Zone:
     """When the last signature ends that its offline KSK made ahead; None where no KSK is offline."""
     findings: tuple[Finding, ...] = ()
     is_frozen: bool = False
+    is_expired: bool = False
+    """Whether it is a secondary's zone that no primary confirmed for too long: nothing of it is answered."""
     presigned: Literal["warn", "hold"] = "warn"
     """What becomes of content that brings wrong signatures along."""
     parent_ds: tuple[bytes, ...] = ()
@@ -118,8 +120,8 @@ class Zone:
 
     @property
     def sealed_version(self) -> SignedVersion | None:
-        """What transfers show; None before the first version is sealed."""
-        return self.sealed.signed if self.sealed is not None else None
+        """What transfers show; None before the first version is sealed, and of a zone that expired."""
+        return self.sealed.signed if self.sealed is not None and not self.is_expired else None
 
     @property
     def foreign(self) -> tuple[Key, ...]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import dns.opcode
 from prometheus_client import Metric
 
 from authserver import chain
@@ -58,6 +59,7 @@ from authserver.plugins.transfer import rule_of
 from authserver.providerwatch import ProviderWatcher
 from authserver.publication import Zone, ZoneKey
 from authserver.schedule import Action, Schedule
+from authserver.secondaries import Secondaries, SecondaryFollower
 from authserver.sockets import DeclinedQueries, NotifyTarget
 from authserver.state import State, default_directory
 from authserver.streams import Streams
@@ -125,6 +127,8 @@ class Server:
         self.declined = DeclinedQueries(self.responder, self.answering.dispatch)
         self.pipeline = Pipeline(state, clock, self.schedule, self._on_sealed)
         self.outgoing = Outgoing(Reader(state), clock.now)
+        self.secondaries = Secondaries(clock, self.schedule, self.pipeline, state)
+        self.answering.opcodes[dns.opcode.NOTIFY] = self.secondaries.on_notify
         self.http = HttpServers()
         self.watcher = Watcher()
         self.followers: list[Follower] = []
@@ -193,6 +197,7 @@ class Server:
         self.watcher.close()
         self.notifier.stop()
         await self._control.stop()
+        await self.secondaries.stop()
         self.declined.stop()
         self.streams.close_all()
         await asyncio.to_thread(self.responder.stop)
@@ -239,7 +244,12 @@ class Server:
         sites = _sites(configuration)
         registry = Registry(self.pipeline, sites, known)
         world = World(registry, self.pipeline, self.state, self.clock, self._route, self.look_again)
-        followers = [follower(site, world) for site in sites]
+        followers = [
+            SecondaryFollower(site, world, self.secondaries)
+            if site.source.kind == "secondary"
+            else follower(site, world)
+            for site in sites
+        ]
         stores = {one.name: one for signing in configuration.offered(SIGNING) for one in signing.stores}
         self.state.vault.tokens = custody.tokens(stores.values(), self.state.vault.tokens, self._token_lock)
         await self._restore(followers, known)
@@ -248,6 +258,7 @@ class Server:
         await self._unfollow()
         self.configuration, self.followers, self._registry = configuration, followers, registry
         registry.put_in_force()
+        await self.secondaries.put_in_force(followers)
         self._say_new_names(known)
         self._route()
         await self.pipeline.remove(gone)

@@ -374,7 +374,7 @@ class Zone:
     file: Path | None = None
     primary_port: int | None = None
     more: str = ""
-    """More lines of a zone of BIND's, or of Knot DNS's."""
+    """More lines of a primary's zone, as its server has them."""
     key: SharedKey | None = None
     """What the transfer from the primary and its NOTIFY are signed with."""
     tls: str = ""
@@ -494,7 +494,7 @@ remote-control:
     def _zone(self, zone: Zone) -> str:
         lines = f"zone:\n  name: {zone.origin}\n  provide-xfr: {LOOPBACK} NOKEY\n"
         if zone.file is not None:
-            return lines + f'  zonefile: "{zone.file}"\n'
+            return lines + f'  zonefile: "{zone.file}"\n' + zone.more
         key = zone.key.name if zone.key else "NOKEY"
         kind = "" if zone.is_incremental else "AXFR "
         return lines + (

@@ -1,0 +1,189 @@
+"""The `secondary` directive: serves zones that are transferred from primaries."""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from authserver.backend import ZoneHandler, ZoneTable, in_order
+from authserver.plugin import (
+    SOURCES,
+    ZONES,
+    AddressKind,
+    Argument,
+    Build,
+    Duration,
+    Integer,
+    Link,
+    Schema,
+    Settings,
+    Source,
+    Word,
+    Zone,
+)
+from zones.errors import TransferMessageError
+from zones.refresh import Bounds
+from zones.transfer import Target, allowed, parse_target
+
+T = TypeVar("T")
+
+ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
+FROM: Final = Argument("from ADDRESS", Word(), repeat=True)
+SOURCE: Final = Argument("ADDRESS", AddressKind())
+LEAST: Final = Argument("LEAST", Duration(minimum=1, maximum=2**31))
+MOST: Final = Argument("MOST", Duration(minimum=1, maximum=2**31))
+SECONDS: Final = Argument("DURATION", Duration(minimum=0.1, maximum=86_400))
+RECORDS: Final = Argument("RECORDS", Integer(1, 2**32))
+OCTETS: Final = Argument("OCTETS", Integer(1000, 2**40))
+
+SCHEMA: Final = Schema(
+    arguments=(ZONE,),
+    properties={
+        "transfer": Schema(arguments=(FROM,), required=True),
+        "notify": Schema(arguments=(FROM,)),
+        "source": Schema(arguments=(SOURCE,), once=True),
+        "refresh": Schema(arguments=(LEAST, MOST), once=True),
+        "retry": Schema(arguments=(LEAST, MOST), once=True),
+        "expire": Schema(arguments=(LEAST, MOST), once=True),
+        "idle": Schema(arguments=(SECONDS,), once=True),
+        "within": Schema(arguments=(SECONDS,), once=True),
+        "max_records": Schema(arguments=(RECORDS,), once=True),
+        "max_octets": Schema(arguments=(OCTETS,), once=True),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """A server that zones are transferred from."""
+
+    address: str
+    port: int
+    source: str | None = None
+    """The address that is asked from; None leaves it to the system."""
+
+    @property
+    def shown(self) -> str:
+        """For people: `192.0.2.1:53`."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """From where a NOTIFY is heeded."""
+
+    targets: tuple[Target, ...]
+
+    def holds(self, address: str) -> bool:
+        """Whether a NOTIFY from there is."""
+        return allowed(self.targets, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: for a connection to stand, for each message to come whole, for a transfer in all."""
+
+    connect: float = 5.0
+    message: float = 20.0
+    transfer: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What a transfer may have at most."""
+
+    records: int = 50_000_000
+    octets: int = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class SecondaryOptions:
+    """What the source of secondary zones also says."""
+
+    table: ZoneTable
+    primaries: tuple[Primary, ...]
+    notifiers: tuple[Notifier, ...]
+    bounds: Bounds
+    patience: Patience
+    ceiling: Ceiling
+
+
+def setup(build: Build) -> Link | None:
+    """One table and one link for each `secondary`; they stand in the chain in the order of the Corefile."""
+    return in_order([_one(build, settings) for settings in build.settings])
+
+
+def _one(build: Build, settings: Settings) -> Link:
+    origins = build.zones(settings.all(ZONE))
+    source = settings.property("source")
+    address = str(source.one(SOURCE)) if source is not None else None
+    primaries: list[Primary] = []
+    notifiers: list[Notifier] = []
+    for line in settings.properties("transfer"):
+        targets = _targets(build, line)
+        notifiers.append(Notifier(tuple(targets)))
+        for target in targets:
+            if target.port is None or target.network is None:
+                build.problem(line.place, "transfer from: a primary is an address, not a prefix or *")
+            else:
+                primaries.append(Primary(str(target.network.network_address), target.port, address))
+    notifiers += [Notifier(tuple(_targets(build, line))) for line in settings.properties("notify")]
+    table = ZoneTable(origins)
+    build.offer(ZONES, table)
+    options = SecondaryOptions(
+        table,
+        tuple(dict.fromkeys(primaries)),
+        tuple(notifiers),
+        _bounds(build, settings),
+        Patience(
+            message=_value(settings, "idle", SECONDS, Patience().message),
+            transfer=_value(settings, "within", SECONDS, Patience().transfer),
+        ),
+        Ceiling(
+            _value(settings, "max_records", RECORDS, Ceiling().records),
+            _value(settings, "max_octets", OCTETS, Ceiling().octets),
+        ),
+    )
+    build.offer(
+        SOURCES,
+        Source(
+            plugin=build.name,
+            kind="secondary",
+            location=" ".join(primary.shown for primary in options.primaries),
+            origins=origins,
+            reload=0,
+            place=settings.place,
+            options=options,
+        ),
+    )
+    return lambda following: ZoneHandler(table, build.configuration, build.block, following)
+
+
+def _targets(build: Build, line: Settings) -> list[Target]:
+    """What stands behind `from`."""
+    word, *addresses = [*line.all(FROM), ""]
+    if word != "from" or not addresses[:-1]:
+        build.problem(line.place, f"{line.directive.name}: usage: {line.directive.name} from ADDRESS...")
+        return []
+    targets = []
+    for address in addresses[:-1]:
+        try:
+            targets.append(parse_target(address))
+        except TransferMessageError as error:
+            build.problem(line.place, f"{line.directive.name} from: {error.reason}")
+    return targets
+
+
+def _bounds(build: Build, settings: Settings) -> Bounds:
+    found = {}
+    for name, default in (("refresh", Bounds().refresh), ("retry", Bounds().retry), ("expire", Bounds().expire)):
+        line = settings.property(name)
+        found[name] = (
+            (int(line.get(LEAST, default[0])), int(line.get(MOST, default[1]))) if line is not None else default
+        )
+        if line is not None and found[name][0] > found[name][1]:
+            build.problem(line.place, f"{name}: the least is more than the most")
+    return Bounds(**found)
+
+
+def _value(settings: Settings, name: str, argument: Argument[T], default: T) -> T:
+    line = settings.property(name)
+    return line.get(argument, default) if line is not None else default
