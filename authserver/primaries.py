@@ -87,8 +87,9 @@ async def _failing(what: str, within: float) -> AsyncIterator[None]:
         raise LatePrimaryError(f"{what}: not done in time") from None
     except ConnectionRefusedError as error:
         raise LatePrimaryError(f"{what}: {error.strerror or error}") from None
-    except asyncio.IncompleteReadError:
-        raise PrimaryError(f"{what}: the connection was closed in the midst") from None
+    except asyncio.IncompleteReadError as error:
+        where = "in the midst of a message" if error.partial else "before the last message"
+        raise PrimaryError(f"{what}: the connection was closed {where}") from None
     except (OSError, EngineError, ZonesError) as error:
         raise PrimaryError(f"{what}: {error}") from error
 

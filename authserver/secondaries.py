@@ -65,6 +65,8 @@ class Dealings:
     ixfrs: int = 0
     failures: int = 0
     problem: str | None = None
+    held_serial: int | None = None
+    """What it gave under this serial was held."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +84,6 @@ class Secondary:
     """The address of a primary that said that there is something new."""
     taken: Version | None = None
     """The last version that was received; None before the first one of this process."""
-    held_serial: int | None = None
     confirmed_by: str | None = None
     problem: str | None = None
     is_tried: bool = False
@@ -198,7 +199,8 @@ class Secondaries:
 
     async def look(self, one: Secondary) -> None:
         """Look at the zone now, and wait for what comes of it, within reason."""
-        one.held_serial = None
+        for dealings in one.dealings.values():
+            dealings.held_serial = None
         await asyncio.wait([self.hint(one)], timeout=LOOK_WAIT_S)
 
     async def take_whole(self, one: Secondary) -> None:
@@ -242,9 +244,11 @@ class Secondaries:
                 async with self._turn(primary):
                     received = await self._received(one, primary, dealings)
                 if received.content is not None:
-                    await self._publish(one, received.content, received.serial)
+                    await self._publish(one, dealings, received.content, received.serial)
             except PrimaryError as error:
                 dealings.failures += 1
+                if dealings.problem != str(error):
+                    log.warning("%s: nothing from %s: %s", one.zone.key, primary.shown, error)
                 dealings.problem = str(error)
                 problems.append(f"{primary.shown}: {error}")
                 continue
@@ -253,10 +257,7 @@ class Secondaries:
             return
         one.standing = one.standing.failed(self._clock.now(), _jitter())
         one.hinted_by = None
-        problem = "; ".join(problems)
-        if problem != one.problem:
-            log.warning("%s: no primary gives it: %s", one.zone.key, problem)
-        one.problem = problem
+        one.problem = "; ".join(problems)
 
     @asynccontextmanager
     async def _turn(self, primary: Primary) -> AsyncIterator[None]:
@@ -278,7 +279,7 @@ class Secondaries:
                 raise PrimaryError(f"its serial {answer.serial} is before ours, which is {ours.serial}")
             case "current":
                 return Received(None, answer.serial, answer.expire)
-        if answer.serial == one.held_serial:
+        if answer.serial == dealings.held_serial:
             raise PrimaryError(f"its serial {answer.serial} was held, and is not taken again before it changes")
         try:
             return await self._changed(one, primary, dealings, ours)
@@ -293,8 +294,7 @@ class Secondaries:
         _, (soa, *_) = ours.rrset(ours.origin, SOA) or (0, [b""])
         incoming = await transfer(primary, one.zone.key.origin, soa, one.options.patience, one.options.ceiling)
         _count(dealings, incoming)
-        if incoming.kind == "current":
-            raise PrimaryError(f"it has nothing after serial {ours.serial}")
+        _check_newer(incoming, ours)
         dealings.ixfrs += 1
         return await asyncio.to_thread(_content, primary, incoming, ours)
 
@@ -303,21 +303,21 @@ class Secondaries:
         incoming = await transfer(primary, one.zone.key.origin, None, one.options.patience, one.options.ceiling)
         _count(dealings, incoming)
         dealings.axfrs += 1
-        if ours is not None and incoming.serial is not None and compared(incoming.serial, ours.serial) != "newer":
-            raise PrimaryError(f"its serial {incoming.serial} is not after ours, which is {ours.serial}")
+        if ours is not None:
+            _check_newer(incoming, ours)
         return await asyncio.to_thread(_content, primary, incoming, one.zone.source)
 
-    async def _publish(self, one: Secondary, content: Content, serial: int) -> None:
+    async def _publish(self, one: Secondary, dealings: Dealings, content: Content, serial: int) -> None:
         """Hand content on and wait for what becomes of it. Raises PrimaryError when it is not taken."""
         zone = one.zone
         self._pipeline.submit([Work(zone, content)])
         await self._pipeline.done_with(zone.key)
         waits = zone.draft is not None and zone.draft.work.content is content
         if content.version is not None and (zone.source is content.version or waits):
-            one.taken, one.held_serial, one.is_wanted_whole = content.version, None, False
+            one.taken, dealings.held_serial, one.is_wanted_whole = content.version, None, False
             return
         if zone.is_held:
-            one.held_serial = serial
+            dealings.held_serial = serial
         reason = next((str(found) for found in zone.findings if found.severity == "error"), "it could not be published")
         raise PrimaryError(f"serial {serial} is not served: {reason}")
 
@@ -460,6 +460,11 @@ def _is_transferred(zone: Zone) -> bool:
     """Whether what serves came from a primary, in this process or one before."""
     provenance = zone.live.provenance if zone.live is not None else None
     return provenance is not None and provenance.source.startswith(f"{SECONDARY} ")
+
+
+def _check_newer(incoming: IncomingTransfer, ours: Version) -> None:
+    if incoming.serial is None or compared(incoming.serial, ours.serial) != "newer":
+        raise PrimaryError(f"what it gives is of serial {incoming.serial}, not after ours, which is {ours.serial}")
 
 
 def _timers(version: Version | None, options: SecondaryOptions) -> Timers | None:

@@ -2,13 +2,20 @@
 
 import contextlib
 import signal
+import socket
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.query
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import dns.update
 import pytest
 
@@ -70,7 +77,7 @@ class Edited:
                 more = f"  notify: {LOOPBACK}@{notified} NOKEY\n" if notified else ""
                 more += "  store-ixfr: yes\n"
             case _:
-                more = "    notify: ours\n    notify-delay: 0\n" if notified else ""
+                more = "    notify: ours\n" if notified else ""
                 facts["more"] = f"remote:\n  - id: ours\n    address: {LOOPBACK}@{notified}\n" if notified else ""
         self.server = run(kind, zones=[Zone(ORIGIN, self.file, more=more)], port=free_port(), **facts)
 
@@ -78,9 +85,8 @@ class Edited:
         """One more record, and a serial that is one more."""
         self.count += 1
         if isinstance(self.server, Nsd):
-            text = self.file.read_text().replace(str(WRAPPING + self.count - 1), str(WRAPPING + self.count), 1)
-            if WRAPPING + self.count > 0xFFFFFFFF:
-                text = self.file.read_text()
+            before, now = ((WRAPPING + count) % 2**32 for count in (self.count - 1, self.count))
+            text = self.file.read_text().replace(f" {before} ", f" {now} ", 1)
             self.file.write_text(text + f'edit{self.count}.{ORIGIN} 60 IN TXT "{self.count}"\n')
             self.server.process.send_signal(signal.SIGHUP)
             return
@@ -128,3 +134,158 @@ def test_the_copy_follows_each_edit_also_across_kills_of_either_side(run, tmp_pa
     wait_equal(ours, edited.server)
     if not isinstance(edited.server, Nsd):
         assert "the whole zone is taken" not in ours.new_log
+
+
+# -------------------------------------------------------------------- primaries that lie
+
+
+SOA_TEXT = "ns.example.test. admin.example.test. {serial} 3600 600 {expire} 300"
+
+
+def rrset(owner: str, rtype: str, *texts: str) -> dns.rrset.RRset:
+    """An RRset of the zone."""
+    return dns.rrset.from_text(owner, 300, "IN", rtype, *texts)
+
+
+class Liar(threading.Thread):
+    """A primary on a real socket whose answers to transfers are what `lie` makes of a query; its SOA says `serial`."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.serial, self.expire = 1, 86400
+        self.lie: Callable[[dns.message.Message, socket.socket], None] = self.whole
+        self.asked: list[str] = []
+        self.listening = socket.create_server((LOOPBACK, 0))
+        self.port = self.listening.getsockname()[1]
+        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.datagrams.bind((LOOPBACK, self.port))
+        threading.Thread(target=self.tell, daemon=True).start()
+        self.start()
+
+    def soa(self, serial: int | None = None) -> dns.rrset.RRset:
+        """The zone's SOA."""
+        text = SOA_TEXT.format(serial=self.serial if serial is None else serial, expire=self.expire)
+        return rrset(ORIGIN, "SOA", text)
+
+    def tell(self) -> None:
+        """Answer about the SOA by UDP."""
+        while True:
+            octets, client = self.datagrams.recvfrom(4096)
+            self.datagrams.sendto(self.answer(dns.message.from_wire(octets), [self.soa()]), client)
+
+    def run(self) -> None:
+        """Answer each transfer."""
+        while True:
+            connection, _ = self.listening.accept()
+            with connection, contextlib.suppress(OSError, dns.exception.DNSException):
+                query, _ = dns.query.receive_tcp(connection, time.time() + 5)
+                self.asked.append(dns.rdatatype.to_text(query.question[0].rdtype))
+                self.lie(query, connection)
+
+    @staticmethod
+    def answer(query: dns.message.Message, answers: list[dns.rrset.RRset], rcode: int = 0) -> bytes:
+        """One message."""
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AA
+        response.set_rcode(rcode)
+        response.answer = answers
+        return response.to_wire(max_size=65535)
+
+    def send(
+        self, query: dns.message.Message, connection: socket.socket, answers: list[dns.rrset.RRset], **more: int
+    ) -> None:
+        """One message by TCP."""
+        octets = self.answer(query, answers, **more)
+        connection.sendall(len(octets).to_bytes(2, "big") + octets)
+
+    def content(self) -> list[dns.rrset.RRset]:
+        """The zone, SOA first and last."""
+        said = rrset("said." + ORIGIN, "TXT", f'"{self.serial}"')
+        ns, address = rrset(ORIGIN, "NS", "ns." + ORIGIN), rrset("ns." + ORIGIN, "A", "192.0.2.1")
+        return [self.soa(), ns, address, said, self.soa()]
+
+    def whole(self, query: dns.message.Message, connection: socket.socket) -> None:
+        """The truth."""
+        self.send(query, connection, self.content())
+
+    def refuse(self, query: dns.message.Message, connection: socket.socket) -> None:
+        self.send(query, connection, [], rcode=dns.rcode.REFUSED)
+
+    def close(self, query: dns.message.Message, connection: socket.socket) -> None:
+        self.send(query, connection, self.content()[:3])
+
+    def truncate(self, query: dns.message.Message, connection: socket.socket) -> None:
+        octets = self.answer(query, self.content())
+        connection.sendall(len(octets).to_bytes(2, "big") + octets[:40])
+
+    def garbage(self, query: dns.message.Message, connection: socket.socket) -> None:
+        octets = self.answer(query, self.content())[:30] + bytes(range(200))
+        connection.sendall(len(octets).to_bytes(2, "big") + octets)
+
+    def other_zone(self, query: dns.message.Message, connection: socket.socket) -> None:
+        other = dns.message.make_query("other.test.", query.question[0].rdtype, id=query.id)
+        self.send(other, connection, [rrset("other.test.", "SOA", SOA_TEXT.format(serial=9, expire=9))] * 2)
+
+    def foreign_names(self, query: dns.message.Message, connection: socket.socket) -> None:
+        soa, *rest = self.content()
+        self.send(query, connection, [soa, rrset("www.other.test.", "A", "192.0.2.66"), *rest])
+
+    def trickle(self, query: dns.message.Message, connection: socket.socket) -> None:
+        octets = self.answer(query, self.content())
+        connection.sendall(len(octets).to_bytes(2, "big"))
+        for octet in octets[:8]:
+            connection.sendall(bytes([octet]))
+            time.sleep(0.3)
+
+    def back_in_serial(self, query: dns.message.Message, connection: socket.socket) -> None:
+        self.send(query, connection, [self.soa(0), *self.content()[1:-1], self.soa(0)])
+
+    def broken(self, query: dns.message.Message, connection: socket.socket) -> None:
+        alias = rrset("said." + ORIGIN, "CNAME", "ns." + ORIGIN)
+        self.send(query, connection, [*self.content()[:-1], alias, self.soa()])
+
+    def endless(self, query: dns.message.Message, connection: socket.socket) -> None:
+        self.send(query, connection, self.content()[:2])
+        for number in range(1000):
+            later = dns.message.make_response(query)
+            later.answer = [rrset(f"n{number}.{ORIGIN}", "A", "192.0.2.1")]
+            octets = later.to_wire()
+            connection.sendall(len(octets).to_bytes(2, "big") + octets)
+
+
+LIES = (
+    "refuse", "close", "truncate", "garbage", "other_zone", "foreign_names", "trickle", "back_in_serial", "broken", "endless",
+)  # fmt: skip
+
+
+def said(server: Zonewright) -> str:
+    """The serial that the content is of."""
+    with contextlib.suppress(dns.exception.DNSException, OSError):
+        return "".join(server.texts("said." + ORIGIN, "TXT"))
+    return ""
+
+
+def has(server: Zonewright, serial: int) -> bool:
+    """Whether the content of this serial is answered."""
+    return said(server) == f'"{serial}"'
+
+
+def is_told(server: Zonewright, liar: Liar, before: int) -> bool:
+    """Whether the log has one more line of what the liar did."""
+    return server.new_log.count(f"nothing from {LOOPBACK}:{liar.port}: ") > before
+
+
+def test_no_lie_harms_what_serves_and_an_honest_primary_is_asked_next(run):
+    """One server, and one lie after another by the first primary; the second is away at first."""
+    liar, honest = Liar(), Liar()
+    more = "refresh 1s 1s\n        retry 1s 1s\n        idle 1s\n        within 3s\n        max_records 500"
+    ours = run(Zonewright, corefile=corefile(liar.port, honest.port, more=more))
+    wait_until(lambda: said(ours) == '"1"', 10, "the truth is taken\n" + ours.new_log)
+    for number, name in enumerate(LIES, 2):
+        # The honest one has nothing new; then it has.
+        told = ours.new_log.count(f"nothing from {LOOPBACK}:{liar.port}: ")
+        liar.lie, liar.serial = getattr(liar, name), number
+        wait_until(partial(is_told, ours, liar, told), 15, f"{name} is told\n" + ours.new_log)
+        assert said(ours) == f'"{number - 1}"', f"{name} harms nothing"
+        honest.serial = number
+        wait_until(partial(has, ours, number), 15, f"{name}: the honest one is asked\n" + ours.new_log)
