@@ -1,6 +1,7 @@
 """Whether our copies of zones of BIND, NSD and Knot DNS equal theirs, whatever happens to either side."""
 
 import contextlib
+import json
 import signal
 import socket
 import threading
@@ -9,9 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.query
 import dns.rcode
 import dns.rdatatype
@@ -32,6 +35,7 @@ from tools.servers import (
     free_port,
     wait_until,
     zone_records,
+    zonewright,
 )
 
 ORIGIN = "example.test."
@@ -270,6 +274,13 @@ def has(server: Zonewright, serial: int) -> bool:
     return said(server) == f'"{serial}"'
 
 
+def hint(server: Zonewright) -> int:
+    """A NOTIFY, and the rcode of its answer."""
+    notify = dns.message.make_query(ORIGIN, "SOA")
+    notify.set_opcode(dns.opcode.NOTIFY)
+    return dns.query.udp(notify, LOOPBACK, 5, server.port).rcode()
+
+
 def is_told(server: Zonewright, liar: Liar, before: int) -> bool:
     """Whether the log has one more line of what the liar did."""
     return server.new_log.count(f"nothing from {LOOPBACK}:{liar.port}: ") > before
@@ -278,14 +289,121 @@ def is_told(server: Zonewright, liar: Liar, before: int) -> bool:
 def test_no_lie_harms_what_serves_and_an_honest_primary_is_asked_next(run):
     """One server, and one lie after another by the first primary; the second is away at first."""
     liar, honest = Liar(), Liar()
-    more = "refresh 1s 1s\n        retry 1s 1s\n        idle 1s\n        within 3s\n        max_records 500"
+    more = "refresh 10s 10s\n        retry 10s 10s\n        idle 1s\n        within 3s\n        max_records 500"
     ours = run(Zonewright, corefile=corefile(liar.port, honest.port, more=more))
     wait_until(lambda: said(ours) == '"1"', 10, "the truth is taken\n" + ours.new_log)
     for number, name in enumerate(LIES, 2):
         # The honest one has nothing new; then it has.
         told = ours.new_log.count(f"nothing from {LOOPBACK}:{liar.port}: ")
         liar.lie, liar.serial = getattr(liar, name), number
+        hint(ours)
         wait_until(partial(is_told, ours, liar, told), 15, f"{name} is told\n" + ours.new_log)
         assert said(ours) == f'"{number - 1}"', f"{name} harms nothing"
         honest.serial = number
+        hint(ours)
         wait_until(partial(has, ours, number), 15, f"{name}: the honest one is asked\n" + ours.new_log)
+
+
+def expired_by(server: Zonewright) -> bool:
+    """Whether the zone is answered SERVFAIL with the extended error that says why (RFC 8914 section 4.25)."""
+    answer = server.ask(ORIGIN, "SOA", dnssec=True)
+    codes = [option.code for option in answer.options if isinstance(option, dns.edns.EDEOption)]
+    return answer.rcode() == dns.rcode.SERVFAIL and codes == [24]
+
+
+def test_a_copy_that_nobody_confirms_expires_also_across_a_restart_and_comes_back(run):
+    primary = Liar()
+    more = "refresh 1s 1s\n        retry 1s 1s\n        expire 1s 2s"
+    ours = run(Zonewright, corefile=corefile(primary.port, more=more))
+    wait_until(partial(has, ours, 1), 10, "the zone is there\n" + ours.new_log)
+    primary.lie, primary.serial = primary.refuse, 2
+    wait_until(partial(expired_by, ours), 10, "it expires\n" + ours.new_log)
+    with pytest.raises(dns.exception.DNSException):
+        ours.transfer(ORIGIN)
+    ours.kill()
+    ours.start()
+    assert expired_by(ours), "no restart makes it young"
+    primary.lie = primary.whole
+    wait_until(partial(has, ours, 2), 10, "it is served again\n" + ours.new_log)
+    shown = json.loads(ours.control("zone", "show", ORIGIN, "--json").stdout)
+    assert (shown["kind"], shown["expired"], shown["primary_serial"]) == ("secondary", False, 2)
+    assert shown["expires_in"] <= 2
+
+
+def test_a_notify_is_heeded_from_primaries_and_whom_the_corefile_names_alone(run):
+    primary = Liar()
+    ours = run(Zonewright, corefile=corefile(primary.port, more="notify from 127.0.0.8"))
+    wait_until(partial(has, ours, 1), 10, "the zone is there\n" + ours.new_log)
+    notify = dns.message.make_query(ORIGIN, "SOA")
+    notify.set_opcode(dns.opcode.NOTIFY)
+    for serial, source in enumerate(("127.0.0.1", "127.0.0.8"), 2):
+        primary.serial = serial
+        assert dns.query.udp(notify, LOOPBACK, 5, ours.port, source=source).rcode() == dns.rcode.NOERROR
+        wait_until(partial(has, ours, serial), 5, f"{source} is heeded\n" + ours.new_log)
+    asked = len(primary.asked)
+    primary.serial = 9
+    assert dns.query.udp(notify, LOOPBACK, 5, ours.port, source="127.0.0.9").rcode() == dns.rcode.REFUSED
+    time.sleep(0.3)
+    assert (len(primary.asked), said(ours)) == (asked, '"3"')
+    assert ours.control("zone", "refresh", ORIGIN).returncode == 0
+    assert said(ours) == '"9"'
+    primary.serial = 4
+    done = ours.control("zone", "refresh", ORIGIN, "--json")
+    assert "its serial 4 is before ours, which is 9" in json.loads(done.stdout)["transfer_problem"]
+    assert ours.control("zone", "retransfer", ORIGIN).returncode == 0
+    assert (said(ours), ours.serial(ORIGIN)) == ('"4"', 10), "no serial goes back"
+
+
+def test_an_unsigned_primary_is_signed_here_and_that_is_served_as_it_is_by_the_next_secondary(run, tmp_path):
+    """Bump in the wire with NSEC3 and ZONEMD; the second one verifies the digest, and both have the same records."""
+    (tmp_path / "policies.yaml").write_text("policies:\n  wire:\n    denial: nsec3\n    zonemd: true\n")
+    port, hidden = free_port(), Liar()
+    plugins = f"dnssec {{\n        policies {tmp_path}/policies.yaml\n        policy wire\n    }}"
+    signing = corefile(hidden.port, plugins=plugins).replace("to *", f"to * 127.0.0.1:{port}")
+    ours = run(Zonewright, corefile=signing)
+    wait_until(partial(has, ours, 1), 10, "the zone is there\n" + ours.new_log)
+    ours.wait_sealed(ORIGIN)
+    second = run(Zonewright, corefile=corefile(ours.port), port=port)
+    wait_equal(second, ours)
+    hidden.serial = 7
+    hint(ours)
+    wait_until(partial(has, second, 7), 10, "the change comes through\n" + second.new_log)
+    wait_equal(second, ours)
+    missing = second.ask("missing." + ORIGIN, "A", dnssec=True)
+    assert missing.rcode() == dns.rcode.NXDOMAIN
+    types = {dns.rdatatype.to_text(one.rdtype) for one in missing.authority}
+    assert types == {"SOA", "RRSIG", "NSEC3"}
+    assert any(" ZONEMD " in line for line in records(second))
+    ours.kill()
+    ours.start()
+    hidden.serial = 8
+    hint(ours)
+    wait_until(partial(has, second, 8), 10, "also after a restart\n" + second.new_log + ours.new_log)
+
+
+def test_a_zone_whose_digest_is_wrong_is_held(run):
+    primary = Liar()
+    ours = run(Zonewright, corefile=corefile(primary.port))
+    wait_until(partial(has, ours, 1), 10, "the zone is there\n" + ours.new_log)
+    digest = rrset(ORIGIN, "ZONEMD", "2 1 1 " + "00" * 48)
+    honest = primary.content
+    primary.serial, primary.content = 2, lambda: [*honest()[:-1], digest, honest()[-1]]
+    hint(ours)
+    wait_until(lambda: "zonemd-wrong" in ours.new_log, 10, "it is held\n" + ours.new_log)
+    assert said(ours) == '"1"'
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "transfer from 192.0.2.0/24",
+        "transfer to 192.0.2.1",
+        "transfer from",
+        "transfer from ::1\n        notify from x",
+    ],
+)
+def test_a_line_that_can_not_be_is_told_with_its_place(tmp_path, odd):
+    (tmp_path / "Corefile").write_text(f"example.test {{\n    secondary {{\n        {odd}\n    }}\n}}\n")
+    done = zonewright("check", "Corefile", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"Corefile:{3 + odd.count(chr(10))}: " in done.stdout
