@@ -37,6 +37,7 @@ from zones import copies, zonemd
 from zones.check import from_engine, held
 from zones.copies import Confirmation
 from zones.refresh import Standing, Timers, at_start, compared
+from zones.serial import MODULUS
 from zones.source import Provenance
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,22 @@ class Secondary:
     def in_turn(self) -> list[Primary]:
         """The primaries in the order they are asked: as configured, but that who hinted comes first."""
         return sorted(self.options.primaries, key=lambda one: one.address != self.hinted_by)
+
+    @property
+    def primary_serial(self) -> int | None:
+        """The newest serial that a primary said."""
+        newest: int | None = None
+        for serial in (one.serial for one in self.dealings.values() if one.serial is not None):
+            newest = serial if compared(serial, newest) == "newer" else newest
+        return newest
+
+    @property
+    def lag(self) -> int | None:
+        """How many serials the copy is behind that; None where one of them is not known."""
+        theirs, ours = self.primary_serial, self.zone.live
+        if theirs is None or ours is None:
+            return None
+        return (theirs - ours.source_serial) % MODULUS if compared(theirs, ours.source_serial) == "newer" else 0
 
     @property
     def copy(self) -> Version | None:
@@ -387,7 +404,7 @@ class Secondaries:
         return {
             "kind": SECONDARY,
             "primaries": [primary.shown for primary in one.options.primaries],
-            "primary_serial": max((d.serial for d in one.dealings.values() if d.serial is not None), default=None),
+            "primary_serial": one.primary_serial,
             "confirmed_at": standing.confirmed_at,
             "confirmed_by": one.confirmed_by,
             "transfer_problem": one.problem,

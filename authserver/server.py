@@ -60,6 +60,7 @@ from authserver.providerwatch import ProviderWatcher
 from authserver.publication import Zone, ZoneKey
 from authserver.schedule import Action, Schedule
 from authserver.secondaries import Secondaries, SecondaryFollower
+from authserver.secondarymetrics import secondary_metrics
 from authserver.sockets import DeclinedQueries, NotifyTarget
 from authserver.state import State, default_directory
 from authserver.streams import Streams
@@ -273,6 +274,7 @@ class Server:
             *transfer_metrics(handed),
             *key_metrics(zones, self.parents.status, self.clock.now()),
             *notify_metrics(self.notifier.facts()),
+            *secondary_metrics(self.secondaries.all().values(), self.clock.now()),
         ]
 
     def _say_new_names(self, known: Mapping[ZoneKey, Provenance | None]) -> None:
