@@ -132,6 +132,10 @@ class Received:
     content: Content | None
     serial: int
     expire: int | None
+    kind: str = ""
+    octets: int = 0
+    ended_at: float = 0.0
+    """When the last octet came, of a clock that only goes forward."""
 
 
 class Secondaries:
@@ -262,6 +266,7 @@ class Secondaries:
                     received = await self._received(one, primary, dealings)
                 if received.content is not None:
                     await self._publish(one, dealings, received.content, received.serial)
+                    _tell_taken(one, primary, received, begun)
             except PrimaryError as error:
                 dealings.failures += 1
                 if dealings.problem != str(error):
@@ -313,7 +318,7 @@ class Secondaries:
         _count(dealings, incoming)
         _check_newer(incoming, ours)
         dealings.ixfrs += 1
-        return await asyncio.to_thread(_content, primary, incoming, ours)
+        return await asyncio.to_thread(_content, primary, incoming, ours, time.monotonic())
 
     async def _whole(self, one: Secondary, primary: Primary, dealings: Dealings, ours: Version | None) -> Received:
         """The whole zone, if it is newer than ours. Raises PrimaryError."""
@@ -322,7 +327,7 @@ class Secondaries:
         dealings.axfrs += 1
         if ours is not None:
             _check_newer(incoming, ours)
-        return await asyncio.to_thread(_content, primary, incoming, one.zone.source)
+        return await asyncio.to_thread(_content, primary, incoming, one.zone.source, time.monotonic())
 
     async def _publish(self, one: Secondary, dealings: Dealings, content: Content, serial: int) -> None:
         """Hand content on and wait for what becomes of it. Raises PrimaryError when it is not taken."""
@@ -453,7 +458,7 @@ class SecondaryFollower(Follower):
         await asyncio.gather(*(self._secondaries.look(one) for one in zones if one is not None))
 
 
-def _content(primary: Primary, incoming: IncomingTransfer, previous: Version | None) -> Received:
+def _content(primary: Primary, incoming: IncomingTransfer, previous: Version | None, ended_at: float) -> Received:
     """What was received, made into content and looked at; in a thread. Raises EngineError."""
     file = f"transfer from {primary.shown}"
     serial = incoming.serial or 0
@@ -470,7 +475,23 @@ def _content(primary: Primary, incoming: IncomingTransfer, previous: Version | N
         findings += zonemd.verify(version, file)
     taken = None if held(findings) else version
     provenance = Provenance(f"{SECONDARY} {primary.shown}", "", "", file)
-    return Received(Content(taken, tuple(findings), f"serial {serial}", file, provenance), serial, incoming.expire)
+    content = Content(taken, tuple(findings), f"serial {serial}", file, provenance)
+    kind = "IXFR" if incoming.kind == "incremental" else "AXFR"
+    _, octets, _ = incoming.counts
+    return Received(content, serial, incoming.expire, kind, octets, ended_at)
+
+
+def _tell_taken(one: Secondary, primary: Primary, received: Received, begun: float) -> None:
+    log.info(
+        "%s: serial %d by %s from %s: %d octets in %.3f s, live %.3f s later",
+        one.zone.key,
+        received.serial,
+        received.kind,
+        primary.shown,
+        received.octets,
+        received.ended_at - begun,
+        time.monotonic() - received.ended_at,
+    )
 
 
 def _is_transferred(zone: Zone) -> bool:
