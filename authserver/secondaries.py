@@ -26,7 +26,7 @@ import dns.rcode
 from authserver.backend import ZoneTable
 from authserver.following import Follower, Site, World
 from authserver.pipeline import Pipeline
-from authserver.plugin import ZONES, Block, Query
+from authserver.plugin import ZONES, Block, Query, Response
 from authserver.plugins.secondary import Primary, SecondaryOptions
 from authserver.primaries import LatePrimaryError, PrimaryError, ask_serial, transfer
 from authserver.publication import Content, Work, Zone, ZoneKey
@@ -229,18 +229,18 @@ class Secondaries:
         one.is_wanted_whole = True
         await self.look(one)
 
-    def on_notify(self, block: Block, query: Query) -> int:
-        """The rcode that a NOTIFY is answered with (RFC 1996 sections 3.10 and 3.11); one that is heeded is a hint."""
+    async def on_notify(self, block: Block, query: Query) -> Response:
+        """The answer to a NOTIFY (RFC 1996 sections 3.10 and 3.11); one that is heeded is a hint."""
         tables = [table for table in block.offered(ZONES) if isinstance(table, ZoneTable)]
         zone = next((zone for table in tables if (zone := table.get(query.qname)) is not None), None)
         one = self.of(zone)
         if one is None:
-            return dns.rcode.NOTAUTH if zone is None else dns.rcode.REFUSED
-        if query.qtype != SOA or not any(notifier.holds(query.client[0]) for notifier in one.options.notifiers):
-            return dns.rcode.REFUSED
+            return query.respond(dns.rcode.NOTAUTH if zone is None else dns.rcode.REFUSED)
+        if query.qtype != SOA or not any(who.admits(query.client[0], query.key, ()) for who in one.options.notifiers):
+            return query.respond(dns.rcode.REFUSED)
         # Whatever serial it names, only what a primary says when it is asked counts.
         self.hint(one, query.client[0])
-        return dns.rcode.NOERROR
+        return query.respond(dns.rcode.NOERROR)
 
     # ---------------------------------------------------------------- attempts
 
@@ -294,7 +294,7 @@ class Secondaries:
         origin, patience, ours = one.zone.key.origin, one.options.patience, one.copy
         if ours is None or one.is_wanted_whole:
             return await self._whole(one, primary, dealings, None)
-        answer = await ask_serial(primary, origin, patience)
+        answer = await ask_serial(primary, origin, patience, self._clock)
         dealings.serial = answer.serial
         match compared(answer.serial, ours.serial):
             case "older":
@@ -314,7 +314,9 @@ class Secondaries:
     async def _changed(self, one: Secondary, primary: Primary, dealings: Dealings, ours: Version) -> Received:
         """What changed since our version. Raises PrimaryError, EngineError."""
         _, (soa, *_) = ours.rrset(ours.origin, SOA) or (0, [b""])
-        incoming = await transfer(primary, one.zone.key.origin, soa, one.options.patience, one.options.ceiling)
+        incoming = await transfer(
+            primary, one.zone.key.origin, soa, one.options.patience, one.options.ceiling, self._clock
+        )
         _count(dealings, incoming)
         _check_newer(incoming, ours)
         dealings.ixfrs += 1
@@ -322,7 +324,9 @@ class Secondaries:
 
     async def _whole(self, one: Secondary, primary: Primary, dealings: Dealings, ours: Version | None) -> Received:
         """The whole zone, if it is newer than ours. Raises PrimaryError."""
-        incoming = await transfer(primary, one.zone.key.origin, None, one.options.patience, one.options.ceiling)
+        incoming = await transfer(
+            primary, one.zone.key.origin, None, one.options.patience, one.options.ceiling, self._clock
+        )
         _count(dealings, incoming)
         dealings.axfrs += 1
         if ours is not None:

@@ -1,5 +1,6 @@
 """The `secondary` directive: serves zones that are transferred from primaries."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -13,20 +14,27 @@ from authserver.plugin import (
     Duration,
     Integer,
     Link,
+    Name,
     Schema,
     Settings,
     Source,
     Word,
     Zone,
 )
+from authserver.tls import ClientTLS
 from zones.errors import TransferMessageError
 from zones.refresh import Bounds
-from zones.transfer import Target, allowed, parse_target
+from zones.transfer import Group, Target, parse_target
+from zones.tsig import SharedKey
 
 T = TypeVar("T")
 
+TLS_PORT: Final = 853
+
 ZONE: Final = Argument("ZONES", Zone(), optional=True, repeat=True)
 FROM: Final = Argument("from ADDRESS", Word(), repeat=True)
+KEY: Final = Argument("key NAME", Name(), optional=True)
+TLS_NAME: Final = Argument("tls NAME", Word("a name in the primary's certificate"), optional=True)
 SOURCE: Final = Argument("ADDRESS", AddressKind())
 LEAST: Final = Argument("LEAST", Duration(minimum=1, maximum=2**31))
 MOST: Final = Argument("MOST", Duration(minimum=1, maximum=2**31))
@@ -37,8 +45,8 @@ OCTETS: Final = Argument("OCTETS", Integer(1000, 2**40))
 SCHEMA: Final = Schema(
     arguments=(ZONE,),
     properties={
-        "transfer": Schema(arguments=(FROM,), required=True),
-        "notify": Schema(arguments=(FROM,)),
+        "transfer": Schema(arguments=(FROM,), clauses=(KEY, TLS_NAME), required=True),
+        "notify": Schema(arguments=(FROM,), clauses=(KEY,)),
         "source": Schema(arguments=(SOURCE,), once=True),
         "refresh": Schema(arguments=(LEAST, MOST), once=True),
         "retry": Schema(arguments=(LEAST, MOST), once=True),
@@ -59,22 +67,15 @@ class Primary:
     port: int
     source: str | None = None
     """The address that is asked from; None leaves it to the system."""
+    key: SharedKey | None = None
+    """What questions are signed with, and answers have to be."""
+    tls: ClientTLS | None = None
+    """How it is known by TLS; None: questions go by UDP and TCP."""
 
     @property
     def shown(self) -> str:
         """For people: `192.0.2.1:53`."""
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Notifier:
-    """From where a NOTIFY is heeded."""
-
-    targets: tuple[Target, ...]
-
-    def holds(self, address: str) -> bool:
-        """Whether a NOTIFY from there is."""
-        return allowed(self.targets, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class SecondaryOptions:
 
     table: ZoneTable
     primaries: tuple[Primary, ...]
-    notifiers: tuple[Notifier, ...]
+    notifiers: tuple[Group, ...]
     bounds: Bounds
     patience: Patience
     ceiling: Ceiling
@@ -115,17 +116,12 @@ def _one(build: Build, settings: Settings) -> Link:
     origins = build.zones(settings.all(ZONE))
     source = settings.property("source")
     address = str(source.one(SOURCE)) if source is not None else None
-    primaries: list[Primary] = []
-    notifiers: list[Notifier] = []
-    for line in settings.properties("transfer"):
-        targets = _targets(build, line)
-        notifiers.append(Notifier(tuple(targets)))
-        for target in targets:
-            if target.port is None or target.network is None:
-                build.problem(line.place, "transfer from: a primary is an address, not a prefix or *")
-            else:
-                primaries.append(Primary(str(target.network.network_address), target.port, address))
-    notifiers += [Notifier(tuple(_targets(build, line))) for line in settings.properties("notify")]
+    primaries = [one for line in settings.properties("transfer") for one in _primaries(build, line, address)]
+    notifiers = [
+        Group(tuple(_targets(build, line)), _key(build, line))
+        for name in ("transfer", "notify")
+        for line in settings.properties(name)
+    ]
     table = ZoneTable(origins)
     build.offer(ZONES, table)
     options = SecondaryOptions(
@@ -155,6 +151,28 @@ def _one(build: Build, settings: Settings) -> Link:
         ),
     )
     return lambda following: ZoneHandler(table, build.configuration, build.block, following)
+
+
+def _primaries(build: Build, line: Settings, source: str | None) -> Iterator[Primary]:
+    name, key = line.get(TLS_NAME, None), line.get(KEY, None)
+    tls = build.tls(name) if name is not None else None
+    shared = build.block.keyring.signing(key) if key is not None else None
+    for word in line.all(FROM)[1:]:
+        try:
+            target = parse_target(word)
+        except TransferMessageError:
+            continue  # told with who sends NOTIFY
+        if target.port is None or target.network is None:
+            build.problem(line.place, "transfer from: a primary is an address, not a prefix or *")
+            continue
+        address = str(target.network.network_address)
+        port = TLS_PORT if tls is not None and word == address else target.port  # RFC 7858 section 3.1
+        yield Primary(address, port, source, shared, tls)
+
+
+def _key(build: Build, line: Settings) -> bytes | None:
+    key = line.get(KEY, None)
+    return build.key(key, line.place) if key is not None else None
 
 
 def _targets(build: Build, line: Settings) -> list[Target]:

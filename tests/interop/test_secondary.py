@@ -22,7 +22,10 @@ import dns.rrset
 import dns.update
 import pytest
 
+from tests.certificates import Authority
 from tests.interop.conftest import zone_file
+from tests.interop.test_transfers import has_serial
+from tests.interop.test_tsig import KEY
 from tools.servers import (
     LOOPBACK,
     Knot,
@@ -413,3 +416,56 @@ def test_a_line_that_can_not_be_is_told_with_its_place(tmp_path, odd):
     done = zonewright("check", "Corefile", cwd=tmp_path)
     assert done.returncode == 1
     assert f"Corefile:{3 + odd.count(chr(10))}: " in done.stdout
+
+
+KEYED = """    tsig {{
+        secret {name} {secret}
+    }}
+    tls primary.test {{
+        ca {ca}
+    }}
+"""
+
+
+@pytest.mark.peer("named")
+def test_bind_is_followed_by_a_key_and_by_tls_and_nobody_without_them_gets_anything(run, tmp_path):
+    authority = Authority(tmp_path)
+    own = authority.certify("primary.test")
+    tls_port, port = free_port(), free_port()
+    file = zone_file(tmp_path, ORIGIN, 4000)
+    notified = f"notify explicit; also-notify {{ {LOOPBACK} port {port} key {KEY.name}; }}; notify-delay 0;"
+    more = f"allow-transfer {{ key {KEY.name}; }}; allow-update {{ any; }}; {notified}"
+    theirs = run(
+        Named,
+        zones=[Zone(ORIGIN, file, key=KEY, more=more)],
+        top=f'tls own {{ cert-file "{own.certificate}"; key-file "{own.key}"; }};',
+        more=f"listen-on port {tls_port} tls own {{ {LOOPBACK}; }};",
+    )
+    keyed = KEYED.format(name=KEY.name, secret=KEY.secret, ca=authority.path)
+    plain = corefile(theirs.port, plugins=keyed).replace(f":{theirs.port}", f":{theirs.port} key {KEY.name}")
+    ours = run(Zonewright, corefile=plain, port=port)
+    secured = corefile(tls_port, plugins=keyed, more="refresh 1s 1s").replace(
+        f":{tls_port}", f":{tls_port} key {KEY.name} tls primary.test"
+    )
+    strict = run(Zonewright, corefile=secured)
+    keyless = run(Zonewright, corefile=corefile(theirs.port))
+    stranger = run(Zonewright, corefile=secured.replace("primary.test", "another.test"))
+    for serial in (2026010101, 2026010102):
+        for one in (ours, strict):
+            wait_until(partial(has_serial, one, serial), 15, f"{serial} is there\n" + one.new_log)
+        if serial == 2026010101:
+            update = dns.update.UpdateMessage(ORIGIN)
+            update.add("edit", 60, "TXT", "edited")
+            assert dns.query.udp(update, LOOPBACK, 5, theirs.port).rcode() == dns.rcode.NOERROR
+    assert "the answer is REFUSED" in keyless.new_log
+    assert "certificate" in stranger.new_log
+    # A NOTIFY without the key is none of the primary's.
+    assert hint(ours) == dns.rcode.REFUSED
+
+
+def test_a_key_that_is_not_defined_is_told_with_its_place(tmp_path):
+    text = "example.test {\n    secondary {\n        transfer from 192.0.2.1 key no.such\n    }\n}\n"
+    (tmp_path / "Corefile").write_text(text)
+    done = zonewright("check", "Corefile", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Corefile:3: error: secondary: key no.such. is not defined" in done.stdout
