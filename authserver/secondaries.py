@@ -375,6 +375,7 @@ class Secondaries:
 
         if one.attempt is None:
             self._schedule.at(f"transfer {key}", standing.next_at, due)
+        one.zone.slot.expires_at = standing.expires_at  # what the EXPIRE option says (RFC 7314 section 3.2)
         is_expired = standing.has_expired(self._clock.now())
         if is_expired != one.zone.is_expired:
             one.zone.is_expired = is_expired
