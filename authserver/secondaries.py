@@ -168,8 +168,14 @@ class Secondaries:
         for key, (zone, options) in wanted.items():
             if key in remembered:
                 self._zones[key] = Secondary(zone, options, self._at_start(zone, options, remembered[key]))
-            self._zones[key].options = options
-            self._set_timers(self._zones[key])
+            one = self._zones[key]
+            is_changed = one.options.primaries != options.primaries
+            one.options = options
+            self._set_timers(one)
+            if is_changed:
+                known = {primary.shown for primary in options.primaries}
+                one.dealings = {name: dealings for name, dealings in one.dealings.items() if name in known}
+                self.hint(one)
 
     async def stop(self) -> None:
         """Break off every attempt, and write down what was confirmed."""

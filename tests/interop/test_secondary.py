@@ -469,3 +469,23 @@ def test_a_key_that_is_not_defined_is_told_with_its_place(tmp_path):
     done = zonewright("check", "Corefile", cwd=tmp_path)
     assert done.returncode == 1
     assert "Corefile:3: error: secondary: key no.such. is not defined" in done.stdout
+
+
+def test_it_is_ready_without_a_primary_and_a_reload_changes_where_a_zone_comes_from(run, tmp_path):
+    first, second = Liar(), Liar()
+    ours = run(Zonewright, corefile=corefile(free_port()))
+    assert ours.ask(ORIGIN, "SOA").rcode() == dns.rcode.SERVFAIL
+    for number, primary in enumerate((first, second), 1):
+        primary.serial = number
+        ours.write_corefile(corefile(primary.port))
+        ours.process.send_signal(signal.SIGHUP)
+        wait_until(partial(has, ours, number), 15, f"primary {number} is asked\n" + ours.new_log)
+    asked = len(first.asked)
+    file = zone_file(tmp_path, ORIGIN, 20, serial=3)
+    ours.write_corefile(f"{ORIGIN}:{{port}} {{\n    bind 127.0.0.1\n    file {file}\n}}\n")
+    ours.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: ours.serial(ORIGIN) == 3, 15, "the file serves\n" + ours.new_log)
+    assert ours.control("zone", "refresh", ORIGIN).returncode == 1
+    second.serial = 9
+    assert hint(ours) == dns.rcode.REFUSED
+    assert (len(first.asked), ours.serial(ORIGIN)) == (asked, 3)
