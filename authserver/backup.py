@@ -1,7 +1,8 @@
 """Backups of keys and of all that rollovers rest on: taken while it runs, encrypted, restored without going back.
 
 A backup holds, by zone, the rows of the tables in `PARTS`: keys with their private parts and states, their history, the
-trash, TTLs served, the serials published last. Zone content is in its source, and is not in it.
+trash, TTLs served, the serials published last. Zone content is in its source, and is not in it;
+nor is what UPDATE made, which `zone dump` writes.
 
 Limits: the newest `SERIALS` versions of a zone; a backup is made and read in memory, some 2 KiB a zone.
 """
@@ -39,8 +40,10 @@ BY_NAME: Final = ("keys", "key_trash", *REPLACED)
 SEALED: Final = ("key_private", "key_trash", "key_planned")
 """Tables with private parts, which a backup has open."""
 PARTS: Final = frozenset({"zone", *OF_ZONE, *OF_KEY, *BY_NAME})
-LEFT_OUT: Final = frozenset({"state", "key_wrapping", "image", "source", "audit", "journal", "sqlite_sequence"})
-"""What is of this machine alone: where files lie, how keys are sealed, what was done by whom."""
+LEFT_OUT: Final = frozenset(
+    {"state", "key_wrapping", "image", "source", "audit", "journal", "sqlite_sequence", "update_content", "update_change"}
+)
+"""What is of this machine alone (where files lie, how keys are sealed, what was done by whom), and content."""
 
 Row = dict[str, Any]
 

@@ -264,6 +264,7 @@ def _show_policy(options: Options, policies: Mapping[str, Any]) -> int:
 def _show_zones(zones: Sequence[Mapping[str, Any]]) -> None:
     for zone in zones:
         marks = [mark for mark in ("signed", "sealed", "frozen") if zone.get(mark)]
+        marks += [f"update:{zone['update']}"] if zone.get("update") else []
         commit = f" {zone['commit'][:12]}" if zone.get("commit") else ""
         facts = [_name(zone), zone["status"], _or_dash(zone["serial"]), ",".join(marks) or "-"]
         print(*facts, _or_dash(zone.get("policy")), zone["file"] + commit, sep="	")
@@ -277,10 +278,11 @@ def _name(facts: Mapping[str, Any]) -> str:
 
 def _show_zone(zone: Mapping[str, Any]) -> None:
     for name, value in zone.items():
-        if name in {"held", "findings", "history", "notified"}:
+        if name in {"held", "findings", "history", "notified", "overlay"}:
             continue
         shown = time_text(value) if name.endswith("_at") or name == "earliest_expiration" else _or_dash(value)
         print(f"{name.replace('_', ' ')}: {shown}")
+    _show_overlay(zone.get("overlay"))
     for found in zone.get("findings", zone["held"]):
         print(f"finding: {found}")
     for one in zone.get("notified", ()):
@@ -302,6 +304,15 @@ def _show_journal(facts: Mapping[str, Any]) -> None:
         print(f"; handed out: {count['whole']} {kind}, {count['octets']} octets, {count['broken']} broken off")
     for peer in facts.get("secondaries", ()):
         print(f"; {peer['address']} got serial {peer['serial']} at {time_text(peer['at'])} ({peer['kind']})")
+
+
+def _show_overlay(overlay: Mapping[str, Any] | None) -> None:
+    if overlay is None:
+        return
+    print(f"overlay: {' '.join(overlay['names'])}")
+    for one in overlay["records"]:
+        mark = " ; hidden, the name is the source's" if one["hidden"] else ""
+        print(f"overlay record: {one['owner']} {one['ttl']} IN {one['type']} {one['rdata']}{mark}")
 
 
 def _show_keys(keys: Sequence[Mapping[str, Any]]) -> None:

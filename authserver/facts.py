@@ -23,7 +23,7 @@ from authserver.parent import ParentStatus
 from authserver.publication import Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.telemetry import ZoneFacts
-from engine import EngineError, SignedVersion, Version, name_to_text, rdata_to_text
+from engine import EngineError, SignedVersion, Version, name_to_text, rdata_to_text, rrtype_to_text
 from keys import custody, introduction, keyfiles, providerstore, store
 from keys.ds import ds_rdata
 from keys.errors import KeysError
@@ -117,6 +117,7 @@ class LiveFacts:
         facts["next_key_step_at"] = due.get(f"keys {zone.key}")
         facts["findings"] = [str(found) for found in zone.findings]
         facts["notified"] = [one.as_json() for one in self._server.notifier.facts() if one.zone == zone.key]
+        facts["overlay"] = _overlay(zone)
         facts["history"] = await asyncio.to_thread(_history, self._server.state, zone.key)
         return facts
 
@@ -291,11 +292,40 @@ def zone_facts(zone: Zone) -> Facts:
         "earliest_expiration": signed.earliest_expiration if signed is not None else None,
         "policy": _policy_name(zone),
         "frozen": zone.is_frozen,
+        "update": _update(zone),
         "file": zone.file,
         "commit": live.provenance.commit if live is not None and live.provenance is not None else None,
         "source": live.provenance.source if live is not None and live.provenance is not None else None,
         "published_at": live.published_at if live is not None else None,
         "held": [str(found) for found in zone.findings if found.severity == "error"],
+    }
+
+
+def _update(zone: Zone) -> str | None:
+    """Whether it takes updates: `zone` when it is all UPDATE's, `overlay` when some names are."""
+    if zone.updating is None:
+        return None
+    return "overlay" if zone.updating.is_overlay else "zone"
+
+
+def _overlay(zone: Zone) -> Facts | None:
+    """The names that are UPDATE's, and the records it has there; those that the source hides are marked."""
+    if zone.updating is None or not zone.updating.is_overlay:
+        return None
+    laid = zone.laid
+    records = laid.records if laid is not None and laid.updating.is_overlay else ()
+    return {
+        "names": [pattern.text for pattern in zone.updating.patterns],
+        "records": [
+            {
+                "owner": name_to_text(one.owner),
+                "ttl": one.ttl,
+                "type": rrtype_to_text(one.rtype),
+                "rdata": rdata_to_text(one.rtype, one.rdata),
+                "hidden": laid is not None and laid.is_hidden(one.owner),
+            }
+            for one in records
+        ],
     }
 
 

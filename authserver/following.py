@@ -10,6 +10,7 @@ follower never overlap; files are read in threads.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import math
@@ -28,16 +29,18 @@ from authserver.pipeline import Pipeline
 from authserver.plugin import Source
 from authserver.plugins.auto import AutoOptions
 from authserver.plugins.file import FileOptions
+from authserver.plugins.update import UpdateOptions
 from authserver.publication import Content, Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.watch import hintless
 from engine import Clock, Version, ZoneSlot
 from keys.policy import Policy
-from zones import history
+from zones import history, updatestore
 from zones.check import Finding, examine, finding, merged
 from zones.errors import SourceError, ZonesError
 from zones.git import Snapshot
 from zones.naming import Scan, is_at_or_below, scan
+from zones.overlay import Updating
 from zones.source import (
     UNSURE,
     Blobs,
@@ -71,6 +74,7 @@ class Site:
     view: str
     server: str
     policy_of: Callable[[bytes], Policy | None]
+    updating_of: Callable[[bytes], Updating | None] = lambda _origin: None
 
     @property
     def provenance(self) -> str:
@@ -118,13 +122,13 @@ class Registry:
         for site in sites:
             self._servers.setdefault(site.provenance, set()).add(site.server)
         self._claims: dict[ZoneKey, Claim] = {}
-        self._policies: dict[ZoneKey, Policy | None] = {}
+        self._changed: dict[ZoneKey, tuple[Policy | None, Updating | None]] = {}
         self._is_in_force = False
         self.zones: dict[ZoneKey, Zone] = {}
 
     def claim(self, origin: bytes, source: str, site: Site) -> Zone:
         """The zone of an origin; in another block, another source's is another one."""
-        policy, server = site.policy_of(origin), site.server
+        policy, server, updating = site.policy_of(origin), site.server, site.updating_of(origin)
         key = ZoneKey(origin.lower(), site.view or self._name(origin.lower(), site))
         claim = self._claims.setdefault(key, Claim(policy, server, []))
         if not claim.is_shared_by(source, policy, server):
@@ -132,10 +136,11 @@ class Registry:
             claim = self._claims.setdefault(key, Claim(policy, server, []))
         if source not in claim.sources:
             claim.sources.append(source)
-        zone = self.zones.get(key) or self._pipeline.zones.get(key) or Zone(key, policy, ZoneSlot(key.origin))
+        known = self.zones.get(key) or self._pipeline.zones.get(key)
+        zone = known or Zone(key, policy, ZoneSlot(key.origin), updating=updating)
         self.zones[key] = zone
-        if zone.policy != policy:
-            self._policies[key] = policy
+        if (zone.policy, zone.updating) != (policy, updating):
+            self._changed[key] = policy, updating
             if self._is_in_force:
                 self.put_in_force()
         return zone
@@ -153,11 +158,11 @@ class Registry:
     def put_in_force(self) -> None:
         """Sign zones that were there before as this configuration wants it; until now it may still be given up."""
         self._is_in_force = True
-        changed, self._policies = self._policies, {}
+        changed, self._changed = self._changed, {}
         self._pipeline.family.changed()
-        for key, policy in changed.items():
+        for key, (policy, updating) in changed.items():
             zone = self.zones[key]
-            zone.policy = policy
+            zone.policy, zone.updating = policy, updating
             if zone.live is not None:
                 self._pipeline.submit([Work(zone, resign=True)])
 
@@ -570,10 +575,56 @@ class GitFollower(Follower):
         self.commit = snapshot.commit
 
 
-KINDS: Final[Mapping[str, type[FileFollower | DirectoryFollower | GitFollower]]] = {
+class UpdateFollower(Follower):
+    """Has zones that are UPDATE's: what the state has of them, or a first content out of a file."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        super().__init__(site, world)
+        assert isinstance(site.source.options, UpdateOptions)
+        self.options = site.source.options
+        for origin in site.source.origins:
+            self._claim(origin)
+        self.table.replace(self.zones)
+
+    @property
+    def table(self) -> ZoneTable:
+        """The directive's table."""
+        return self.options.table
+
+    @property
+    def is_settled(self) -> bool:
+        """Its zones are known from the start."""
+        return all(zone.is_settled for zone in self.zones.values())
+
+    async def _look(self) -> None:
+        fresh = [zone for zone in self.zones.values() if zone.laid is None]
+        kept = await asyncio.to_thread(self._kept, fresh)
+        initial = self.options.initial
+        works = [Work(zone) for zone in fresh if zone in kept or initial is None]
+        if initial is not None:
+            file, root = str(initial.absolute()), str((self.options.include_root or initial.parent).absolute())
+            blobs, provenance = NamedFile(file, root, self.world.clock.now()), Provenance(self.name, "", "", file)
+            read = functools.partial(
+                self._read,
+                blobs=blobs,
+                file=file,
+                includes=self.options.include_root is not None,
+                provenance=provenance,
+            )
+            works += await self._read_all([functools.partial(read, zone) for zone in fresh if zone not in kept])
+        self.world.pipeline.submit(works)
+
+    def _kept(self, zones: Iterable[Zone]) -> list[Zone]:
+        """Those that go on with what the state has, or with what they were as another source's."""
+        with self.world.state.reader() as tx:
+            return [zone for zone in zones if zone.live is not None or updatestore.has(tx, *zone.key, "zone")]
+
+
+KINDS: Final[Mapping[str, type[FileFollower | DirectoryFollower | GitFollower | UpdateFollower]]] = {
     "file": FileFollower,
     "directory": DirectoryFollower,
     "git": GitFollower,
+    "update": UpdateFollower,
 }
 
 

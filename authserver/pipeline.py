@@ -11,8 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from authserver import updateturn
 from authserver.family import Family
 from authserver.publication import Draft, Outcome, Work, Zone, ZoneKey
 from authserver.publisher import SIGNER_AWAY, Publisher
@@ -192,7 +194,10 @@ class Pipeline:
                 self._is_busy = True
                 self._batch = {work.zone.key for work in batch}
                 try:
-                    self._apply(await self._in_thread(lambda: self._publisher.run(batch)))  # noqa: B023 (awaited here)
+                    outcomes = await self._in_thread(lambda: self._publisher.run(batch))  # noqa: B023 (awaited here)
+                    for asked, rcode in updateturn.answers(batch, outcomes):
+                        asked.answer(rcode)
+                    self._apply(outcomes)
                 finally:
                     self._is_busy = False
                     self._batch = set()
@@ -219,7 +224,7 @@ class Pipeline:
             if outcome.draft is not None:
                 self._slow.add(outcome.draft)
             if outcome.retry is not None:
-                self._retry(outcome.retry)
+                self._retry(replace(outcome.retry, updates=()))  # whose clients were told
             self._set_timers(outcome)
             if outcome.live is not None and outcome.live.keys:
                 # Its keys may have moved: the zones above it and around it say so; those with nothing new do nothing.

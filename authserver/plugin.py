@@ -43,8 +43,10 @@ from authserver.schema import (
 from authserver.tls import ClientTLS, ServerTLS, plain_name
 from keys.policy import Policy, TokenStore
 from keys.tsigfile import TSIGKey
+from zones.overlay import Updating
 from zones.transfer import Group
 from zones.tsig import Keyring
+from zones.updatepolicy import Rule
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -70,6 +72,7 @@ __all__ = [
     "TLS_CLIENT",
     "TRANSFER",
     "TSIG",
+    "UPDATES",
     "VIEW",
     "ZONES",
     "Address",
@@ -117,6 +120,7 @@ __all__ = [
     "Timeouts",
     "Transfer",
     "TransferRule",
+    "UpdateRule",
     "View",
     "Word",
     "Zone",
@@ -237,6 +241,16 @@ class SharedKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateRule:
+    """How zones take updates, and who may update what."""
+
+    origins: tuple[bytes, ...]
+    updating: Updating
+    rules: tuple[Rule, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Signing:
     """Zones that are signed by a policy; `stores` are those that its keys name."""
 
@@ -321,13 +335,14 @@ class View:
 class Source:
     """Where zones come from, for the server to read and to watch.
 
-    `origins` are the zones a file is read for, or those that may be found in a directory or repository.
+    `origins` are the zones a file is read for or that are all UPDATE's, or those that may be found in a directory or
+    repository.
     `reload` is the seconds between looks at it, 0 for none. `presigned` says what becomes of zones that come with
     signatures or proofs that are wrong: a warning, or they are held. `options` is the plugin's own frozen data.
     """
 
     plugin: str
-    kind: Literal["file", "directory", "git", "secondary"]
+    kind: Literal["file", "directory", "git", "secondary", "update"]
     location: str
     origins: tuple[bytes, ...]
     reload: float
@@ -361,6 +376,7 @@ TLS: Final[Capability[ServerTLS]] = Capability("a certificate")
 TLS_CLIENT: Final[Capability[ClientTLS]] = Capability("servers known by TLS")
 TRANSFER: Final[Capability[TransferRule]] = Capability("zone transfer")
 TSIG: Final[Capability[SharedKeys]] = Capability("TSIG keys")
+UPDATES: Final[Capability[UpdateRule]] = Capability("updates of zones")
 VIEW: Final[Capability[View]] = Capability("a view")
 ZONES: Final[Capability[ZoneBackend]] = Capability("zones")
 NO_KEYS: Final = Keyring()

@@ -6,6 +6,7 @@ a version that waits for slow keys; an *outcome* is what became of a piece of wo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -19,7 +20,9 @@ from signer.plan import Shared
 from signer.refresh import is_overdue
 from zones.check import Finding, held
 from zones.journal import Totals
+from zones.overlay import Laid, Updating
 from zones.source import Provenance
+from zones.update import UpdateMessage
 
 
 class ZoneKey(NamedTuple):
@@ -110,6 +113,10 @@ class Zone:
     """What was sealed last, also before this process began: what the journal goes on from."""
     journal: Totals = field(default_factory=Totals)
     """How much of it the journal has."""
+    updating: Updating | None = None
+    """How it takes updates by RFC 2136; None: it takes none."""
+    laid: Laid | None = None
+    """What UPDATE has of it by now, and what its source says; None before the first turn of one that takes updates."""
     failed: Live | None = None
     """What was live and failed before it was sealed: none of its signatures is carried over."""
 
@@ -155,17 +162,30 @@ class Content:
     provenance: Provenance | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """An update that waits for its answer; `may` says what its client may, `who` that is, for people."""
+
+    message: UpdateMessage
+    may: Callable[[bytes, int], bool]
+    answer: Callable[[int], None]
+    """Sends the rcode; again does nothing."""
+    who: str
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done about a zone: take new content, or look at its keys, and sign it anew when `resign`."""
+    """What is to be done about a zone: take new content, carry out updates, look at its keys, sign it anew."""
 
     zone: Zone
     content: Content | None = None
     resign: bool = False
+    updates: tuple[Asked, ...] = ()
 
     def merged(self, later: Work) -> Work:
         """Both works in one."""
-        return Work(self.zone, later.content or self.content, self.resign or later.resign)
+        content, updates = later.content or self.content, (*self.updates, *later.updates)
+        return Work(self.zone, content, self.resign or later.resign, updates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +211,10 @@ class Outcome:
     next_step_at: int | None = None
     retry: Work | None = None
     draft: Draft | None = None
+    is_held: bool = False
+    """Whether what was to be published did not pass; what serves goes on."""
+    answers: tuple[tuple[Asked, int], ...] = ()
+    """Updates that were judged, each with its rcode."""
 
 
 def newest_inception(plan: SigningPlan | None, previous: Live | None) -> int | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from authserver import offlineksk
+from authserver import offlineksk, updateturn
 from authserver.errors import StateError
 from authserver.family import Family
 from authserver.inforce import choice_of_keys, expected_of, insecure, policy_in_force
@@ -65,6 +65,7 @@ OF_THE_MOMENT: Final = (
     SIGNER_AWAY,
     NOT_SEALED,
     *offlineksk.RULES,
+    *updateturn.RULES,
     *AT_LIVE,
 )
 """Rules of findings that are made anew by every work, whatever the source says."""
@@ -80,6 +81,7 @@ class _Ready:
     identity: str
     findings: tuple[Finding, ...]
     next_step_at: int | None
+    turn: updateturn.Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,10 @@ class Publisher:
         zone.findings = one.findings
         if one.work.content is not None:
             zone.source, zone.file = one.work.content.version, one.work.content.file
-        return Outcome(zone, one.live, one.findings, one.next_step_at)
+        if one.turn is None:
+            return Outcome(zone, one.live, one.findings, one.next_step_at)
+        zone.laid = one.turn.laid
+        return Outcome(zone, one.live, one.findings, one.next_step_at, answers=one.turn.answers)
 
     # ---------------------------------------------------------------- one zone
 
@@ -267,12 +272,25 @@ class Publisher:
             zone.findings = content.findings
             zone.file = content.file or zone.file
             # What serves has to stay valid all the same: new signatures or a step of a key may be due with it.
-            work, content = Work(zone, resign=work.resign), None
+            work, content = replace(work, content=None), None
         if content is not None:
             zone.file = content.file
-        base = _base(work)
         findings = content.findings if content is not None else zone.findings
         findings = tuple(one for one in findings if one.rule not in OF_THE_MOMENT)
+        if zone.updating is None:
+            return self._based(tx, work, _base(work), findings, now)
+        turn = updateturn.begin(tx, work, _base(work))
+        findings = (*findings, *turn.findings)
+        done = self._based(tx, turn.work, turn.laid.version if turn.laid is not None else None, findings, now)
+        if isinstance(done, _Ready):
+            turn.note(tx, now)
+            return replace(done, turn=turn)
+        return turn.ended(tx, done, findings, now)
+
+    def _based(
+        self, tx: sqlite3.Connection, work: Work, base: Version | None, findings: tuple[Finding, ...], now: int
+    ) -> _Ready | Outcome:
+        zone, content = work.zone, work.content
         if base is None:
             return Outcome(zone, findings=findings)
         if self._waits_for_clock(tx, zone):
@@ -291,7 +309,8 @@ class Publisher:
                 zone.findings = findings
             # Content waits for other content; signatures and keys don't wait, or what serves would run out.
             is_due = content is None or work.resign
-            return Outcome(zone, findings=findings, retry=Work(zone, resign=work.resign) if is_due else None)
+            retry = Work(zone, resign=work.resign) if is_due else None
+            return Outcome(zone, findings=findings, retry=retry, is_held=True)
 
     def _waits_for_clock(self, tx: sqlite3.Connection, zone: Zone) -> bool:
         if not self._behind:
@@ -315,7 +334,7 @@ class Publisher:
     @staticmethod
     def _held(zone: Zone, findings: tuple[Finding, ...]) -> Outcome:
         zone.findings = findings
-        return Outcome(zone, findings=findings)
+        return Outcome(zone, findings=findings, is_held=True)
 
     def _version(
         self, tx: sqlite3.Connection, work: Work, base: Version, findings: tuple[Finding, ...], now: int
@@ -330,7 +349,7 @@ class Publisher:
         is_ahead = zone.live is not None and zone.live.is_ahead(now)
         is_overdue = zone.live is not None and zone.live.is_overdue(now)
         resign = work.resign or own.is_moved or choice.is_change or is_ahead or is_overdue
-        source_serial = base.serial if work.content is not None or last is None else last.source_serial
+        source_serial = base.serial if last is None or _says_serial(work) else last.source_serial
         findings = (*findings, *_notices(zone, policy, choice), *own.notices)
         kin = self.family.kin_of(zone.key) if policy is not None else []
         if work.content is None and not resign and self._says_all(zone, policy, kin):
@@ -370,7 +389,7 @@ class Publisher:
             offlineksk.give(signed, own.section, keys)
         slow_keys = tuple(key for key in signing.signers(keys) if policy is not None and self.handles[key.id].is_slow)
         if signed.slow_missing:
-            again, inception = Work(zone, work.content, resign=resign), newest_inception(prepared.plan, None) or now
+            again, inception = replace(work, resign=resign), newest_inception(prepared.plan, None) or now
             return _drafted(Draft(again, signed, tuple(keys), slow_keys, inception, now))
         if (verdict := before_live(signed, expected_of(zone, policy, keys, now))).is_held:
             outcome = self._held(zone, (*findings, *verdict.findings))
@@ -635,6 +654,12 @@ def _base(work: Work) -> Version | None:
     if work.zone.source is not None:
         return work.zone.source
     return work.zone.live.signed.version if work.zone.live is not None else None
+
+
+def _says_serial(work: Work) -> bool:
+    """Whether the SOA that work is done on is the source's: a content is, and what UPDATE has of a zone."""
+    updating = work.zone.updating
+    return work.content is not None or (updating is not None and not updating.is_overlay)
 
 
 def _is_signed(version: Version) -> bool:

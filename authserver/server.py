@@ -66,6 +66,7 @@ from authserver.state import State, default_directory
 from authserver.streams import Streams
 from authserver.telemetry import stream_metrics, transfer_metrics, zone_metrics
 from authserver.timekeeping import TOLERANCE_S
+from authserver.updating import Updates, updating_of
 from authserver.watch import Watch, Watcher
 from engine import Block as Route
 from engine import Clock, Responder, ZoneSlot, drop_capabilities
@@ -88,6 +89,7 @@ KEPT_CAPABILITIES: Final = ("CAP_NET_BIND_SERVICE", "CAP_DAC_READ_SEARCH", "CAP_
 LOG_PAUSE_S: Final = 0.1
 STOP_WITHIN_S: Final = 4.0
 READY_POLL_S: Final = 0.02
+UPDATE: Final = 5
 LEAVING: Final = "leaving"
 
 
@@ -130,6 +132,8 @@ class Server:
         self.outgoing = Outgoing(Reader(state), clock.now)
         self.secondaries = Secondaries(clock, self.schedule, self.pipeline, state)
         self.answering.opcodes[dns.opcode.NOTIFY] = self.secondaries.on_notify
+        self.updates = Updates(self.pipeline.submit)
+        self.answering.opcodes[UPDATE] = self.updates.answer
         self.http = HttpServers()
         self.watcher = Watcher()
         self.followers: list[Follower] = []
@@ -593,7 +597,7 @@ def _stay() -> None:
 
 def _sites(configuration: Configuration) -> list[Site]:
     return [
-        Site(source, block.view.name, block.label, _policies(block))
+        Site(source, block.view.name, block.label, _policies(block), updating_of(block, source))
         for block in configuration.blocks
         for source in block.offered(SOURCES)
     ]

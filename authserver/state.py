@@ -35,7 +35,7 @@ from authserver.errors import (
     StateOfOtherSchema,
 )
 from keys import custody, keyfiles, providerstore, store
-from zones import copies, history, journal
+from zones import copies, history, journal, updatestore
 
 APPLICATION_ID: Final = 0x5A_57_52_54
 """What `file` and SQLite see of a database of ours."""
@@ -56,6 +56,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     store.OFFLINE_SCHEMA,
     journal.SCHEMA,
     copies.SCHEMA,
+    updatestore.SCHEMA,
 )
 """The statements that lead from schema n to n + 1; a released one is never edited."""
 

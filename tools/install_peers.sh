@@ -4,7 +4,7 @@
 # there while apt runs, and units that come with a package are stopped from starting at boot where systemd runs.
 # With CI=true a peer that can't be had is a failure; otherwise it is named, and the tests that need it skip aloud.
 set -eu
-all="bind9 bind9-utils bind9-dnsutils nsd knot knot-dnssecutils knot-dnsutils ldnsutils unbound dnsperf softhsm2 faketime git"
+all="bind9 bind9-utils bind9-dnsutils nsd knot knot-dnssecutils knot-dnsutils ldnsutils unbound dnsperf softhsm2 faketime git python3-certbot-dns-rfc2136"
 packages=${*:-$all}
 
 missing() {

@@ -37,6 +37,7 @@ PACKAGES: Mapping[str, str] = {
     "named": "bind9",
     "named-checkzone": "bind9-utils",
     "delv": "bind9-dnsutils",
+    "nsupdate": "bind9-dnsutils",
     "dnssec-keygen": "bind9-utils",
     "dnssec-signzone": "bind9-utils",
     "dnssec-verify": "bind9-utils",

@@ -68,6 +68,8 @@ SEVERITIES: Final[Mapping[str, Severity]] = MappingProxyType(
         "offline-ksk-ends": "warning",
         "offline-ksk-waits": "warning",
         "offline-ksk-online": "warning",
+        "overlay-name-in-source": "warning",
+        "overlay-hidden": "warning",
         # These are about one zone, and hold it.
         "duplicate-origin": "error",
         "zone-name": "error",

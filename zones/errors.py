@@ -57,3 +57,16 @@ class TSIGError(ZonesError):
     def __init__(self, error: int, reason: str) -> None:
         super().__init__("tsig", reason)
         self.error = error
+
+
+class UpdateError(ZonesError):
+    """An update can't be carried out; `rcode` is what its client is answered (RFC 2136 section 2.2)."""
+
+    def __init__(self, rcode: int, reason: str) -> None:
+        super().__init__("update", reason)
+        self.rcode = rcode
+        self.reason = reason
+
+
+class UpdatePolicyError(ZonesError):
+    """A word of `update` that names what may be updated is none (`update-name`)."""
