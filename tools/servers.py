@@ -50,6 +50,7 @@ PACKAGES: Mapping[str, str] = {
     "softhsm2-util": "softhsm2",
     "faketime": "faketime",
     "kdig": "knot-dnsutils",
+    "certbot": "python3-certbot-dns-rfc2136",
 }
 """Program → the Debian package that has it."""
 

@@ -152,6 +152,35 @@ def test_an_overlay_stays_over_every_version_of_its_file_and_the_file_wins(run, 
     assert not _shown(server)["overlay"]["records"]
 
 
+CERTBOT = """
+import sys, dns.tsig
+from certbot_dns_rfc2136._internal.dns_rfc2136 import _RFC2136Client
+port, secret, deed, name, content = sys.argv[1:]
+client = _RFC2136Client("127.0.0.1", int(port), "host.example.test.", secret, dns.tsig.HMAC_SHA256, 10)
+{"add": lambda: client.add_txt_record(name, content, 60), "del": lambda: client.del_txt_record(name, content)}[deed]()
+"""
+
+
+@pytest.mark.peer("certbot")
+def test_certbot_s_plugin_proves_a_name_over_a_file(run, tmp_path):
+    """Its own code, by the interpreter of its package: it asks whose zone a name is in, then sends signed updates."""
+    names = "overlay _acme-challenge.*\nallow * key host.example.test name _acme-challenge.* type TXT"
+    server = run(Zonewright, corefile=BLOCK.format(before=f"file {initial(tmp_path)}", update=names))
+    server.wait_served(ORIGIN)
+    challenge = "_acme-challenge.deep.www." + ORIGIN
+
+    def certbot(*words):
+        command = ["/usr/bin/python3", "-c", CERTBOT, str(server.port), SECRET, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+
+    certbot("add", challenge, "one")
+    certbot("add", challenge, "two")
+    assert sorted(server.texts(challenge, "TXT")) == ['"one"', '"two"']
+    certbot("del", challenge, "one")
+    assert server.texts(challenge, "TXT") == ['"two"']
+
+
 def _shown(server):
     return json.loads(server.control("zone", "show", ORIGIN, "--json").stdout)
 
