@@ -272,7 +272,7 @@ def _is_covered(block: Block) -> bool:
     zones = {
         origin
         for source in block.offered(SOURCES)
-        if source.kind in ("file", "secondary", "update") and not source.falls_through
+        if source.kind in ("file", "secondary", "update", "catalog") and not source.falls_through
         for origin in source.origins
     }
     return all(any(ancestor in zones for ancestor in _ancestors(origin)) for origin in block.origins)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import itertools
 import logging
 import math
@@ -28,15 +29,17 @@ from authserver.gitrun import GitCache
 from authserver.pipeline import Pipeline
 from authserver.plugin import Source
 from authserver.plugins.auto import AutoOptions
+from authserver.plugins.catalog import CatalogOptions
 from authserver.plugins.file import FileOptions
 from authserver.plugins.update import UpdateOptions
 from authserver.publication import Content, Work, Zone, ZoneKey
 from authserver.state import State
 from authserver.watch import hintless
-from engine import Clock, Version, ZoneSlot
+from engine import Clock, Version, ZoneSlot, read_zone
 from keys.policy import Policy
 from zones import history, updatestore
-from zones.check import Finding, examine, finding, merged
+from zones.catalog import produced, text_of
+from zones.check import Finding, examine, finding, from_engine, merged
 from zones.errors import SourceError, ZonesError
 from zones.git import Snapshot
 from zones.naming import Scan, is_at_or_below, scan
@@ -60,6 +63,7 @@ SETTLED_AFTER_S: Final = 3
 """When a file was too young to be sure of, it is looked at again after this."""
 HINTLESS_LOOK_S: Final = 10
 """Between looks at what lies on a file system that tells nobody of changes."""
+UNSETTLED_LOOK_S: Final = 0.2
 KEPT_LOOK_S: Final = 60
 """While zones are kept because many lost their files at once, their directory is looked at this often."""
 
@@ -200,6 +204,8 @@ class World:
     clock: Clock
     on_zones_changed: Callable[[], None]
     look_again: Callable[[Zone], None]
+    is_settled: Callable[[], bool] = lambda: True
+    """Whether each zone but a catalog is live or held."""
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
     caches: dict[str, asyncio.Lock] = field(default_factory=dict)
     """Who uses a cache of git holds its lock: several blocks may follow one repository."""
@@ -620,11 +626,49 @@ class UpdateFollower(Follower):
             return [zone for zone in zones if zone.live is not None or updatestore.has(tx, *zone.key, "zone")]
 
 
-KINDS: Final[Mapping[str, type[FileFollower | DirectoryFollower | GitFollower | UpdateFollower]]] = {
+class CatalogFollower(Follower):
+    """Has a catalog of the other zones, made anew when they are other ones."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        super().__init__(site, world)
+        assert isinstance(site.source.options, CatalogOptions)
+        self.options = site.source.options
+        self._is_waiting = False
+        self._claim(site.source.origins[0])
+        self.table.replace(self.zones)
+
+    @property
+    def table(self) -> ZoneTable:
+        """The directive's table."""
+        return self.options.table
+
+    @property
+    def patience(self) -> float:
+        """Short while some zone is neither live nor held: a catalog without it would take it from secondaries."""
+        return UNSETTLED_LOOK_S if self._is_waiting else math.inf
+
+    async def _look(self) -> None:
+        self._is_waiting = not self.world.is_settled()
+        if self._is_waiting:
+            return
+        ((origin, zone),) = self.zones.items()
+        zones = [key.origin for key in self.world.registry.zones]
+        text = text_of(produced(origin, zones, self.options.listings))
+        identity = hashlib.sha256(text).hexdigest()
+        if zone.is_frozen or (identity == zone.identity and zone.live is not None):
+            return
+        version, found = await asyncio.to_thread(lambda: Version.build(read_zone(origin, [(self.name, text)])))
+        provenance = Provenance(self.name, "", "", self.name)
+        content = Content(version, merged(from_engine(found)), identity, self.name, provenance)
+        self.world.pipeline.submit([Work(zone, content)])
+
+
+KINDS: Final[Mapping[str, Callable[[Site, World], Follower]]] = {
     "file": FileFollower,
     "directory": DirectoryFollower,
     "git": GitFollower,
     "update": UpdateFollower,
+    "catalog": CatalogFollower,
 }
 
 

@@ -342,7 +342,7 @@ class Source:
     """
 
     plugin: str
-    kind: Literal["file", "directory", "git", "secondary", "update"]
+    kind: Literal["file", "directory", "git", "secondary", "update", "catalog"]
     location: str
     origins: tuple[bytes, ...]
     reload: float

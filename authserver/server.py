@@ -248,7 +248,9 @@ class Server:
         known = await asyncio.to_thread(self.pipeline.provenances)
         sites = _sites(configuration)
         registry = Registry(self.pipeline, sites, known)
-        world = World(registry, self.pipeline, self.state, self.clock, self._route, self.look_again)
+        world = World(
+            registry, self.pipeline, self.state, self.clock, self._route, self.look_again, self._may_be_listed
+        )
         followers = [
             SecondaryFollower(site, world, self.secondaries)
             if site.source.kind == "secondary"
@@ -313,6 +315,9 @@ class Server:
         for number, one in enumerate(self.followers):
             await self.schedule.stop(f"source {number}: {one.name}")
 
+    def _may_be_listed(self) -> bool:
+        return all(one.is_settled for one in self.followers if one.source.kind != "catalog")
+
     def _route(self) -> None:
         """Swap the engine's routes for what the tables hold now."""
         numbers = self.listeners.numbers
@@ -342,6 +347,9 @@ class Server:
                 routes.append(route)
         self.responder.route(routes)
         self._served_by = served_by
+        for one, hint in self._hints:
+            if one.source.kind == "catalog":
+                hint.set()
 
     def look_again(self, zone: Zone | None = None) -> None:
         """Look at all sources now, or at those of one zone, which is read whether or not it seems changed."""

@@ -70,3 +70,12 @@ class UpdateError(ZonesError):
 
 class UpdatePolicyError(ZonesError):
     """A word of `update` that names what may be updated is none (`update-name`)."""
+
+
+class CatalogError(ZonesError):
+    """A catalog zone is broken (RFC 9432 section 5.1): nothing of it counts (`catalog-broken`)."""
+
+    def __init__(self, origin: bytes, reason: str) -> None:
+        super().__init__("catalog-broken", reason)
+        self.origin = origin
+        self.reason = reason
