@@ -40,9 +40,8 @@ BY_NAME: Final = ("keys", "key_trash", *REPLACED)
 SEALED: Final = ("key_private", "key_trash", "key_planned")
 """Tables with private parts, which a backup has open."""
 PARTS: Final = frozenset({"zone", *OF_ZONE, *OF_KEY, *BY_NAME})
-LEFT_OUT: Final = frozenset(
-    {"state", "key_wrapping", "image", "source", "audit", "journal", "sqlite_sequence", "update_content", "update_change"}
-)
+CONTENT: Final = ("secondary", "journal", "update_content", "update_change")
+LEFT_OUT: Final = frozenset({"state", "key_wrapping", "image", "source", "audit", "sqlite_sequence", *CONTENT})
 """What is of this machine alone (where files lie, how keys are sealed, what was done by whom), and content."""
 
 Row = dict[str, Any]
