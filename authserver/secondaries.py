@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from typing import Any, Final
 import dns.rcode
 
 from authserver.backend import ZoneTable
+from authserver.errors import StateError
 from authserver.following import Follower, Site, World
 from authserver.pipeline import Pipeline
 from authserver.plugin import ZONES, Block, Query, Response
@@ -159,7 +161,7 @@ class Secondaries:
             zone.key: (zone, one.options)
             for one in followers
             if isinstance(one, SecondaryFollower)
-            for zone in one.zones.values()
+            for zone in one.owned
         }
         for key in self._zones.keys() - wanted.keys():
             self._forget(key)
@@ -257,6 +259,9 @@ class Secondaries:
                 one.is_wanted_again = False
                 await asyncio.sleep(HINT_GAP_S)  # hints of one moment make one attempt
                 await self._attempt(one)
+        except Exception:
+            log.exception("%s: an attempt failed", one.zone.key)
+            one.standing = one.standing.failed(self._clock.now(), _jitter())
         finally:
             one.attempt = None
             one.is_tried = True
@@ -399,15 +404,20 @@ class Secondaries:
             self._schedule.at(f"expiry {key}", standing.expires_at, expire)
 
     async def _remember(self) -> None:
-        await asyncio.to_thread(self._write)
-
-    def _write(self) -> None:
         unwritten, self._unwritten = self._unwritten, {}
-        if not unwritten:
-            return
-        with self._state.transaction(self._clock.now()) as tx:
-            for key, one in unwritten.items():
-                copies.record(tx, *key, one)
+        try:
+            await asyncio.to_thread(self._write, unwritten)
+        except (sqlite3.Error, StateError, OSError) as error:
+            # A full disk: what was confirmed counts here, and is written down when there is room.
+            log.error("state: confirmations can't be written down: %s", error)  # noqa: TRY400 (the disk is full)
+            self._unwritten = {**unwritten, **self._unwritten}
+            self._schedule.after("confirmations", REMEMBER_AFTER_S, self._remember)
+
+    def _write(self, confirmations: Mapping[ZoneKey, Confirmation]) -> None:
+        if confirmations:
+            with self._state.transaction(self._clock.now()) as tx:
+                for key, one in confirmations.items():
+                    copies.record(tx, *key, one)
 
     # ---------------------------------------------------------------- facts
 
@@ -452,6 +462,11 @@ class SecondaryFollower(Follower):
     def table(self) -> ZoneTable:
         """The directive's table."""
         return self.options.table
+
+    @property
+    def owned(self) -> list[Zone]:
+        """Its zones, but those that a source ahead of it has."""
+        return [zone for zone in self.zones.values() if self._is_owner(zone)]
 
     @property
     def is_settled(self) -> bool:
