@@ -229,3 +229,33 @@ def test_the_journal_is_told_by_the_server_and_by_its_state(run, tmp_path):
     assert stored["entries"] == running["entries"]
     assert ours.dump(ORIGIN) == sealed
     assert ours.control("zone", "journal", "nowhere.test").returncode == 1
+
+
+def test_a_frozen_zone_takes_nothing_until_it_is_thawed(run, tmp_path):
+    zone = Followed(run, tmp_path, UNSIGNED, [])
+    ours = zone.ours
+    assert json.loads(ours.control("zone", "freeze", ORIGIN, "--json").stdout)["frozen"]
+    zone.edit("value", "1")
+    looked = ours.control("zone", "reload", ORIGIN)
+    assert looked.returncode == 0, looked.stderr
+    assert ours.texts("value." + ORIGIN, "TXT") == []
+    assert ours.serial(ORIGIN) == 100
+    assert not json.loads(ours.control("zone", "thaw", ORIGIN, "--json").stdout)["frozen"]
+    zone.settle(("value", "1"))
+    ours.stop()
+    assert ours.control("zone", "freeze", ORIGIN).returncode == 1
+
+
+def test_metrics_tell_what_was_handed_out(run, tmp_path):
+    port = free_port()
+    zone = Followed(run, tmp_path, UNSIGNED.replace("    file", f"    prometheus 127.0.0.1:{port}\n    file"), [])
+    zone.edit("value", "1")
+    zone.settle(("value", "1"))
+    done = subprocess.run(
+        ["curl", "-sS", "-f", f"http://{LOOPBACK}:{port}/metrics"], capture_output=True, text=True, check=True
+    )
+    named = f'view="",zone="{ORIGIN}"'
+    assert f"zonewright_zone_journal_entries{{{named}}} 1.0" in done.stdout
+    assert f"zonewright_zone_sealed_serial{{{named}}} 101.0" in done.stdout
+    assert f'zonewright_transfer_out_serial{{peer="{LOOPBACK}",{named}}} 101.0' in done.stdout
+    assert f'zonewright_transfer_out_total{{kind="axfr",{named}}}' in done.stdout
