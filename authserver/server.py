@@ -281,6 +281,7 @@ class Server:
             *key_metrics(zones, self.parents.status, self.clock.now()),
             *notify_metrics(self.notifier.facts()),
             *secondary_metrics(self.secondaries.all().values(), self.clock.now()),
+            *self.updates.metrics(),
         ]
 
     def _say_new_names(self, known: Mapping[ZoneKey, Provenance | None]) -> None:

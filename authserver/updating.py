@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import dns.rcode
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily
 
 from authserver.backend import ZoneTable
 from authserver.plugin import UPDATES, ZONES, Block, Source, UpdateRule
@@ -43,6 +45,13 @@ class Updates:
         self._waiting = 0
         self.answered: Counter[str] = Counter()
         """How many were answered, by rcode."""
+
+    def metrics(self) -> list[Metric]:
+        """The metric of updates: `zonewright_updates_total{rcode}`."""
+        answered = CounterMetricFamily("zonewright_updates", "UPDATE messages answered.", labels=["rcode"])
+        for rcode, count in self.answered.items():
+            answered.add_metric([rcode], count)
+        return [answered]
 
     async def answer(self, block: Block, query: Query) -> Response:
         """The answer to one message, whose signature was verified if it had one."""

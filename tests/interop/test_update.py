@@ -6,6 +6,7 @@ import random
 import subprocess
 import threading
 import time
+import urllib.request
 
 import dns.exception
 import dns.query
@@ -13,7 +14,7 @@ import dns.rcode
 import dns.update
 import pytest
 
-from tools.servers import LOOPBACK, Named, Zone, Zonewright, program, wait_until, zone_records
+from tools.servers import LOOPBACK, Named, Zone, Zonewright, free_port, program, wait_until, zone_records
 
 ORIGIN = "example.test."
 CONTENT = """$ORIGIN example.test.
@@ -91,8 +92,14 @@ def test_a_zone_that_is_update_s_is_changed_by_nsupdate_and_stays_so_after_a_kil
     assert "REFUSED" in nsupdate(server, "update delete example.test DNSKEY")
 
 
-def test_who_is_not_allowed_is_refused(run, tmp_path):
-    server = run(Zonewright, corefile=owned(tmp_path, "127.0.0.1 name *.dyn.example.test type A\nallow 192.0.2.1"))
+def test_who_is_not_allowed_is_refused_and_counted(run, tmp_path):
+    metrics = free_port()
+    server = run(
+        Zonewright,
+        corefile=owned(tmp_path, "127.0.0.1 name *.dyn.example.test type A\nallow 192.0.2.1").replace(
+            "    dnssec\n", f"    prometheus 127.0.0.1:{metrics}\n"
+        ),
+    )
     server.wait_served(ORIGIN)
 
     def add(name, rtype, rdata, zone=ORIGIN):
@@ -104,6 +111,9 @@ def test_who_is_not_allowed_is_refused(run, tmp_path):
     assert add("a", "A", "192.0.2.1") == "REFUSED"
     assert add("a.dyn", "TXT", "x") == "REFUSED"
     assert add("a", "A", "192.0.2.1", "sub.example.test.") == "NOTAUTH"
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    assert 'zonewright_updates_total{rcode="REFUSED"} 2.0' in text
 
 
 @pytest.mark.peer("nsupdate")
