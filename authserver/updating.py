@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 1000
 PATIENCE_S: Final = 20.0
+OVERLAID: Final = ("file", "directory", "git")
 LONG: Final = 4096
 """A message of more octets is read in a thread: the largest take a quarter of a second."""
 
@@ -121,12 +122,13 @@ def rule_of(rules: Iterable[UpdateRule], qname: bytes) -> UpdateRule | None:
 
 
 def updating_of(block: Block, source: Source) -> Callable[[bytes], Updating | None]:
-    """How zones of a source take updates: an overlay is laid over any source but UPDATE's own."""
+    """How zones of a source take updates: an overlay is laid over files and repositories alone."""
 
     def find(origin: bytes) -> Updating | None:
         rule = rule_of(block.offered(UPDATES), origin)
-        is_update_s = source.kind == "update"
-        return rule.updating if rule is not None and rule.updating.is_overlay != is_update_s else None
+        if rule is None or source.kind not in ("update", *OVERLAID):
+            return None
+        return rule.updating if rule.updating.is_overlay == (source.kind in OVERLAID) else None
 
     return find
 

@@ -132,7 +132,7 @@ def _own(build: Build, settings: Settings, origins: Sequence[bytes], table: Zone
 def _check_overlay(build: Build, settings: Settings, updating: Updating, origins: Sequence[bytes]) -> None:
     if settings.property("initial") is not None:
         build.problem(settings.place, "a zone has either an overlay or a first content, not both")
-    if not build.block.offered(SOURCES):
+    if all(source.kind in ("secondary", "update", "catalog") for source in build.block.offered(SOURCES)):
         build.problem(settings.place, "there is no zone in this server block that an overlay could be laid over")
     for pattern in updating.patterns:
         if pattern.is_self:
