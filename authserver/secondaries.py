@@ -19,12 +19,13 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import dns.rcode
 
 from authserver.backend import ZoneTable
+from authserver.consuming import Consumers
 from authserver.errors import StateError
 from authserver.following import Follower, Site, World
 from authserver.pipeline import Pipeline
@@ -36,6 +37,7 @@ from authserver.schedule import Schedule
 from authserver.state import State
 from engine import Clock, EngineError, IncomingTransfer, Version
 from zones import copies, zonemd
+from zones.catalog import Member
 from zones.check import from_engine, held
 from zones.copies import Confirmation
 from zones.refresh import Standing, Timers, at_start, compared
@@ -152,17 +154,20 @@ class Secondaries:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._turns_of: dict[tuple[str, int], asyncio.Semaphore] = {}
         self._unwritten: dict[ZoneKey, Confirmation] = {}
+        self._followers: list[SecondaryFollower] = []
+        self.consumers = Consumers(self._look_after)
 
     # ---------------------------------------------------------------- life
 
     async def put_in_force(self, followers: Iterable[Follower]) -> None:
         """From now on these sources' zones are looked after, and no others."""
-        wanted = {
-            zone.key: (zone, one.options)
-            for one in followers
-            if isinstance(one, SecondaryFollower)
-            for zone in one.owned
-        }
+        self._followers = [one for one in followers if isinstance(one, SecondaryFollower)]
+        self.consumers.put_in_force(self._followers)
+        await self._look_after()
+
+    async def _look_after(self) -> None:
+        """Look after the zones that the sources have now."""
+        wanted = {zone.key: (zone, one.options_of(zone)) for one in self._followers for zone in one.owned}
         for key in self._zones.keys() - wanted.keys():
             self._forget(key)
         new = [key for key, (zone, _) in wanted.items() if key not in self._zones or self._zones[key].zone is not zone]
@@ -278,6 +283,7 @@ class Secondaries:
                 if received.content is not None:
                     await self._publish(one, dealings, received.content, received.serial)
                     _tell_taken(one, primary, received, begun)
+                    await self._consume(one.zone)
             except PrimaryError as error:
                 dealings.failures += 1
                 if dealings.problem != str(error):
@@ -291,6 +297,15 @@ class Secondaries:
         one.standing = one.standing.failed(self._clock.now(), _jitter())
         one.hinted_by = None
         one.problem = "; ".join(problems)
+
+    async def _consume(self, zone: Zone) -> None:
+        """Follow what a catalog says now; what another zone of its member was is taken whole (RFC 9432 section 5.4)."""
+        for follower in self._followers:
+            if follower.has_catalog(zone):
+                for member in await self.consumers.consume(follower):
+                    if (one := self.of(member)) is not None:
+                        one.is_wanted_whole = True
+                        self.hint(one)
 
     @asynccontextmanager
     async def _turn(self, primary: Primary) -> AsyncIterator[None]:
@@ -454,6 +469,7 @@ class SecondaryFollower(Follower):
         self.options = site.source.options
         self._secondaries = secondaries
         self._asked: set[bytes] = set()
+        self._members: Mapping[bytes, Member] = {}
         for origin in site.source.origins:
             self._claim(origin)
         self.table.replace(self.zones)
@@ -468,9 +484,53 @@ class SecondaryFollower(Follower):
         """Its zones, but those that a source ahead of it has."""
         return [zone for zone in self.zones.values() if self._is_owner(zone)]
 
+    def options_of(self, zone: Zone) -> SecondaryOptions:
+        """How a zone is transferred: as the directive says, or as the first group says that a catalog has it in."""
+        consuming, member = self.options.consuming, self._members.get(zone.key.origin)
+        if consuming is None or member is None:
+            return self.options
+        for template in consuming.templates:
+            if template.group in member.groups:
+                return replace(self.options, primaries=template.primaries, notifiers=template.notifiers)
+        return self.options
+
+    @property
+    def catalogs(self) -> list[Zone]:
+        """Those of its zones that list others."""
+        return [self.zones[origin] for origin in self.source.origins] if self.options.consuming is not None else []
+
+    def has_catalog(self, zone: Zone) -> bool:
+        """Whether the zone is one of its catalogs."""
+        return any(zone is one for one in self.catalogs)
+
+    def known(self, zones: Mapping[ZoneKey, Provenance | None]) -> list[Zone]:
+        """Its zones, and the members that its catalogs had before a reload; after a start the first look finds them."""
+        for catalog in self.catalogs:
+            members = self._secondaries.consumers.members_of(catalog.key)
+            self._members = {**self._members, **members}
+            for origin in members:
+                self._claim(origin)
+        self.table.replace(self.zones)
+        return super().known(zones)
+
+    async def take_members(self, members: Mapping[bytes, Member]) -> None:
+        """Have these zones too, beside those it has."""
+        self._members = members
+        await self._set_zones(members, ())
+
+    async def drop_members(self) -> None:
+        """Have no members but those that were taken last."""
+        await self._set_zones((), self.zones.keys() - {*self.source.origins, *self._members})
+
+    def complain(self, problem: str) -> None:
+        """Note what is wrong with a catalog; what the last good one said goes on."""
+        self._note(problem)
+
     @property
     def is_settled(self) -> bool:
         """Whether each zone is live, held, or its primaries gave nothing at the first attempt."""
+        if self.catalogs and self.looked_at is None:
+            return False
         found = [(zone, self._secondaries.of(zone)) for zone in self.zones.values()]
         return all(zone.is_settled or (one is not None and one.is_tried) for zone, one in found)
 
@@ -479,6 +539,8 @@ class SecondaryFollower(Follower):
         self._asked.update([origin] if origin is not None else self.zones)
 
     async def _look(self) -> None:
+        if self.looked_at is None and self.catalogs:
+            await self._secondaries.consumers.consume(self)
         asked, self._asked = self._asked, set()
         zones = [self._secondaries.of(self.zones[origin]) for origin in asked if origin in self.zones]
         await asyncio.gather(*(self._secondaries.look(one) for one in zones if one is not None))

@@ -41,12 +41,18 @@ MOST: Final = Argument("MOST", Duration(minimum=1, maximum=2**31))
 SECONDS: Final = Argument("DURATION", Duration(minimum=0.1, maximum=86_400))
 RECORDS: Final = Argument("RECORDS", Integer(1, 2**32))
 OCTETS: Final = Argument("OCTETS", Integer(1000, 2**40))
+GROUP: Final = Argument("NAME", Word("a group that the catalog has members in"))
 
 SCHEMA: Final = Schema(
     arguments=(ZONE,),
     properties={
         "transfer": Schema(arguments=(FROM,), clauses=(KEY, TLS_NAME), required=True),
         "notify": Schema(arguments=(FROM,), clauses=(KEY,)),
+        "catalog": Schema(
+            arguments=(ZONE,),
+            once=True,
+            properties={"group": Schema(arguments=(GROUP, FROM), clauses=(KEY, TLS_NAME))},
+        ),
         "source": Schema(arguments=(SOURCE,), once=True),
         "refresh": Schema(arguments=(LEAST, MOST), once=True),
         "retry": Schema(arguments=(LEAST, MOST), once=True),
@@ -96,6 +102,23 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """How the members of a catalog that are in a group are transferred."""
+
+    group: str
+    primaries: tuple[Primary, ...]
+    notifiers: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consuming:
+    """The zones of the directive are catalogs (RFC 9432); what they list at or below `within` is transferred, too."""
+
+    within: tuple[bytes, ...]
+    templates: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SecondaryOptions:
     """What the source of secondary zones also says."""
 
@@ -105,6 +128,7 @@ class SecondaryOptions:
     bounds: Bounds
     patience: Patience
     ceiling: Ceiling
+    consuming: Consuming | None = None
 
 
 def setup(build: Build) -> Link | None:
@@ -117,11 +141,7 @@ def _one(build: Build, settings: Settings) -> Link:
     source = settings.property("source")
     address = str(source.one(SOURCE)) if source is not None else None
     primaries = [one for line in settings.properties("transfer") for one in _primaries(build, line, address)]
-    notifiers = [
-        Group(tuple(_targets(build, line)), _key(build, line))
-        for name in ("transfer", "notify")
-        for line in settings.properties(name)
-    ]
+    notifiers = [_notifiers(build, line) for name in ("transfer", "notify") for line in settings.properties(name)]
     table = ZoneTable(origins)
     build.offer(ZONES, table)
     options = SecondaryOptions(
@@ -137,6 +157,7 @@ def _one(build: Build, settings: Settings) -> Link:
             _value(settings, "max_records", RECORDS, Ceiling().records),
             _value(settings, "max_octets", OCTETS, Ceiling().octets),
         ),
+        _consuming(build, settings, address),
     )
     build.offer(
         SOURCES,
@@ -153,6 +174,21 @@ def _one(build: Build, settings: Settings) -> Link:
     return lambda following: ZoneHandler(table, build.configuration, build.block, following)
 
 
+def _consuming(build: Build, settings: Settings, source: str | None) -> Consuming | None:
+    catalog = settings.property("catalog")
+    if catalog is None:
+        return None
+    templates = [
+        Template(line.one(GROUP), tuple(_primaries(build, line, source)), (_notifiers(build, line),))
+        for line in catalog.properties("group")
+    ]
+    return Consuming(build.zones(catalog.all(ZONE)), tuple(templates))
+
+
+def _notifiers(build: Build, line: Settings) -> Group:
+    return Group(tuple(_targets(build, line)), _key(build, line))
+
+
 def _primaries(build: Build, line: Settings, source: str | None) -> Iterator[Primary]:
     name, key = line.get(TLS_NAME, None), line.get(KEY, None)
     tls = build.tls(name) if name is not None else None
@@ -163,7 +199,7 @@ def _primaries(build: Build, line: Settings, source: str | None) -> Iterator[Pri
         except TransferMessageError:
             continue  # told with who sends NOTIFY
         if target.port is None or target.network is None:
-            build.problem(line.place, "transfer from: a primary is an address, not a prefix or *")
+            build.problem(line.place, f"{line.directive.name}: a primary is an address, not a prefix or *")
             continue
         address = str(target.network.network_address)
         port = TLS_PORT if tls is not None and word == address else target.port  # RFC 7858 section 3.1
@@ -179,7 +215,8 @@ def _targets(build: Build, line: Settings) -> list[Target]:
     """What stands behind `from`."""
     word, *addresses = [*line.all(FROM), ""]
     if word != "from" or not addresses[:-1]:
-        build.problem(line.place, f"{line.directive.name}: usage: {line.directive.name} from ADDRESS...")
+        group = " NAME" if line.directive.name == "group" else ""
+        build.problem(line.place, f"{line.directive.name}: usage: {line.directive.name}{group} from ADDRESS...")
         return []
     targets = []
     for address in addresses[:-1]:
