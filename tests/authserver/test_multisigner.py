@@ -272,7 +272,7 @@ def test_turned_insecure_the_ds_of_all_leaves_the_parent_first(world):
     ("arguments", "reason"),
     [
         ({"dnskey": "@ 300 IN A 192.0.2.1"}, "no DNSKEY record in it"),
-        ({"dnskey": "this is no record"}, "the DNSKEY records: "),
+        ({"dnskey": "this is no record"}, "the DNSKEY records:"),
         ({"dnskey": text_of(private.generate(13, 257)[1]).replace(CHILD, "elsewhere.test.")}, "which is another zone"),
         ({"dnskey": f"{CHILD} IN DNSKEY 257 3 13 AAAA"}, "its public key has 3 octets, not 64"),
         ({"dnskey": f"{CHILD} IN DNSKEY 257 3 5 AAAA"}, "algorithm 5 is none of 8, 10, 13, 14, 15, 16"),
