@@ -53,7 +53,7 @@ bench: build peers ## Ratios to NSD, Knot DNS and a bare echo; writes docs/bench
 	$(BIN)/python tools/bench/run.py
 
 soak: build peers ## Long runs: random kills, random zones, random queries for S seconds (S=3600 is a good night)
-	SOAK=$(S) $(PYTEST) tests/interop -k "kill or differential or unbound or soak"
+	SOAK=$(S) $(PYTEST) tests/interop -k "kill or differential or unbound or fleet"
 
 flood: build peers ## Ten million random queries to a whole server: memory stays flat, no thread is lost
 	$(BIN)/python tools/flood.py

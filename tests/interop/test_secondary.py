@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from tools.servers import (
     Zone,
     Zonewright,
     free_port,
+    program,
     wait_until,
     zone_records,
     zonewright,
@@ -147,6 +149,45 @@ def test_the_copy_follows_each_edit_also_across_kills_of_either_side(run, tmp_pa
     wait_equal(ours, edited.server)
     if not isinstance(edited.server, Nsd):
         assert "the whole zone is taken" not in ours.new_log
+
+
+HASHED = "policy:\n  - id: hashed\n    nsec3: on\n    nsec3-iterations: 0\n    nsec3-salt-length: 0\n"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(Named, marks=pytest.mark.peer("named", "ldns-verify-zone"), id="BIND-NSEC"),
+        pytest.param(Knot, marks=pytest.mark.peer("knotd", "ldns-verify-zone"), id="Knot-NSEC3"),
+    ],
+)
+def test_a_zone_that_its_primary_signs_is_served_with_its_own_proofs(run, tmp_path, kind):
+    file = zone_file(tmp_path, ORIGIN, 60, serial=1)
+    if kind is Named:
+        more = f'dnssec-policy default; inline-signing yes; key-directory "{tmp_path}"; allow-update {{ any; }};'
+        theirs = run(Named, zones=[Zone(ORIGIN, file, more=more)])
+    else:
+        more = "    dnssec-signing: on\n    dnssec-policy: hashed\n"
+        theirs = run(Knot, zones=[Zone(ORIGIN, file, more=more)], more=HASHED)
+    ours = run(Zonewright, corefile=corefile(theirs.port, more=QUICK))
+    wait_until(lambda: sum(" RRSIG " in line for line in records(theirs)) > 60, 20, "they sign")
+    wait_equal(ours, theirs)
+    update = dns.update.UpdateMessage(ORIGIN)
+    update.add("added", 60, "TXT", '"added"')
+    assert dns.query.udp(update, LOOPBACK, 5, theirs.port).rcode() == dns.rcode.NOERROR
+    wait_until(lambda: any(line.startswith(f"added.{ORIGIN}") for line in records(theirs)), 20, "they add it")
+    wait_equal(ours, theirs)
+    assert any(" NSEC3PARAM " in line for line in records(ours)) == (kind is Knot)
+    for name in (f"none.{ORIGIN}", f"added.{ORIGIN}", ORIGIN):
+        said = [one.ask(name, "AAAA", dnssec=True) for one in (ours, theirs)]
+        assert said[0].rcode() == said[1].rcode()
+        assert set(map(str, said[0].authority)) == set(map(str, said[1].authority)), name
+    dumped = tmp_path / "dumped"
+    dumped.write_text("\n".join(records(ours)) + "\n")
+    done = subprocess.run(
+        [program("ldns-verify-zone") or "", "-V", "1", str(dumped)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # -------------------------------------------------------------------- primaries that lie
