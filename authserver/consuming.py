@@ -54,9 +54,13 @@ class Consumers:
         return {origin: one.member for origin, one in owned.items() if one.catalog == catalog.origin}
 
     async def consume(self, follower: SecondaryFollower) -> list[Zone]:
-        """Serve what the catalogs of this source list now; the members that are other zones than before."""
+        """Serve what the catalogs of this source list now; the members that are other zones than before.
+
+        What it gives up or hands over may be listed by other catalogs, which are looked at after it.
+        """
         async with self._lock:
-            reset = {origin for catalog in follower.catalogs for origin in await self._read(follower, catalog)}
+            in_turn = [follower, *(one for one in self._followers if one is not follower)]
+            reset = {origin for one in in_turn for catalog in one.catalogs for origin in await self._read(one, catalog)}
             for one in self._followers:
                 members = [self.members_of(catalog.key) for catalog in one.catalogs]
                 await one.take_members({origin: member for found in members for origin, member in found.items()})
@@ -64,7 +68,7 @@ class Consumers:
             for one in self._followers:
                 await one.drop_members()
             await self._look_after()
-            return [follower.zones[origin] for origin in reset if origin in follower.zones]
+            return [one.zones[origin] for one in self._followers for origin in reset if origin in one.zones]
 
     async def _read(self, follower: SecondaryFollower, zone: Zone) -> frozenset[bytes]:
         """What a catalog says, taken over; the members whose unique labels are other ones now."""
