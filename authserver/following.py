@@ -228,6 +228,8 @@ class Follower(ABC):
         self.site = site
         self.source = site.source
         self.world = world
+        self.table: ZoneTable = site.source.options.table
+        """The directive's, which its zones go into."""
         self.problem: str | None = None
         self.findings: tuple[Finding, ...] = ()
         self.looked_at: int | None = None
@@ -240,11 +242,6 @@ class Follower(ABC):
     def name(self) -> str:
         """What names it to people and in the schedule."""
         return f"{self.source.kind} {self.source.location}"
-
-    @property
-    @abstractmethod
-    def table(self) -> ZoneTable:
-        """The table its zones go into."""
 
     @property
     def watched(self) -> tuple[Path, ...]:
@@ -300,6 +297,12 @@ class Follower(ABC):
         zone.presigned = self.site.source.presigned
         self.zones[origin] = zone
         return zone
+
+    def _claim_named(self) -> None:
+        """Have the zones that the source names."""
+        for origin in self.source.origins:
+            self._claim(origin)
+        self.table.replace(self.zones)
 
     def _is_owner(self, zone: Zone) -> bool:
         return self.world.registry.is_owner(zone, self.name)
@@ -391,14 +394,7 @@ class FileFollower(Follower):
         assert isinstance(site.source.options, FileOptions)
         self.options = site.source.options
         self._file = str(Path(site.source.location).absolute())
-        for origin in site.source.origins:
-            self._claim(origin)
-        self.table.replace(self.zones)
-
-    @property
-    def table(self) -> ZoneTable:
-        """The directive's table."""
-        return self.options.table
+        self._claim_named()
 
     @property
     def watched(self) -> tuple[Path, ...]:
@@ -435,11 +431,6 @@ class DirectoryFollower(Follower):
         self.options = site.source.options
         self._directory = str(Path(site.source.location).absolute())
         self._vanishing = Vanishing()
-
-    @property
-    def table(self) -> ZoneTable:
-        """The directive's table."""
-        return self.options.table
 
     @property
     def watched(self) -> tuple[Path, ...]:
@@ -513,11 +504,6 @@ class GitFollower(Follower):
         self._cache_lock = world.caches.setdefault(self.remote.cache_name, asyncio.Lock())
 
     @property
-    def table(self) -> ZoneTable:
-        """The directive's table."""
-        return self.options.table
-
-    @property
     def watched(self) -> tuple[Path, ...]:
         """A repository on this machine: what a push changes there."""
         local = self.remote.local_path
@@ -588,14 +574,7 @@ class UpdateFollower(Follower):
         super().__init__(site, world)
         assert isinstance(site.source.options, UpdateOptions)
         self.options = site.source.options
-        for origin in site.source.origins:
-            self._claim(origin)
-        self.table.replace(self.zones)
-
-    @property
-    def table(self) -> ZoneTable:
-        """The directive's table."""
-        return self.options.table
+        self._claim_named()
 
     @property
     def is_settled(self) -> bool:
@@ -634,13 +613,7 @@ class CatalogFollower(Follower):
         assert isinstance(site.source.options, CatalogOptions)
         self.options = site.source.options
         self._is_waiting = False
-        self._claim(site.source.origins[0])
-        self.table.replace(self.zones)
-
-    @property
-    def table(self) -> ZoneTable:
-        """The directive's table."""
-        return self.options.table
+        self._claim_named()
 
     @property
     def patience(self) -> float:

@@ -470,14 +470,7 @@ class SecondaryFollower(Follower):
         self._secondaries = secondaries
         self._asked: set[bytes] = set()
         self._members: Mapping[bytes, Member] = {}
-        for origin in site.source.origins:
-            self._claim(origin)
-        self.table.replace(self.zones)
-
-    @property
-    def table(self) -> ZoneTable:
-        """The directive's table."""
-        return self.options.table
+        self._claim_named()
 
     @property
     def owned(self) -> list[Zone]:
