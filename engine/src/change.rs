@@ -1,7 +1,6 @@
-//! Record runs, and versions changed by them: what is deleted must be there, what is added must not (RFC 1995 section 4).
+//! Versions changed by record runs: what is deleted must be there, what is added must not (RFC 1995 section 4).
 //!
-//! A *record run* is records one after another as in messages (owner, type, class, TTL, length, rdata), names uncompressed,
-//! without a count. The TTL of what is deleted is not looked at; what is added last decides the TTL of its RRset.
+//! The TTL of what is deleted is not looked at; what is added last decides the TTL of its RRset.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,40 +9,9 @@ use crate::finding::{Diagnostic, Severity};
 use crate::message::{CLASS_IN, rrtype};
 use crate::name;
 use crate::rdata;
+use crate::run::{self, Record};
 use crate::version::{Edit, RRset, Version};
 use crate::zonefile::Records;
-
-/// Octets of type, class, TTL and length.
-const FIXED: usize = 10;
-
-/// One record of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// Wire name.
-    pub owner: &'a [u8],
-    /// Type.
-    pub rtype: u16,
-    /// TTL.
-    pub ttl: u32,
-    /// Uncompressed.
-    pub rdata: &'a [u8],
-}
-
-impl Record<'_> {
-    /// Append the record to a run.
-    pub fn write(&self, run: &mut Vec<u8>) {
-        run.extend_from_slice(self.owner);
-        run.extend(self.rtype.to_be_bytes());
-        run.extend(CLASS_IN.to_be_bytes());
-        run.extend(self.ttl.to_be_bytes());
-        run.extend(u16::try_from(self.rdata.len()).unwrap_or(u16::MAX).to_be_bytes());
-        run.extend_from_slice(self.rdata);
-    }
-
-    fn shown(&self) -> String {
-        format!("{} {}", name::to_string(self.owner), rdata::rtype_to_text(self.rtype))
-    }
-}
 
 /// The records of a run; after one that can't be read nothing more comes.
 pub fn records(mut run: &[u8]) -> impl Iterator<Item = Result<Record<'_>, String>> {
@@ -51,30 +19,25 @@ pub fn records(mut run: &[u8]) -> impl Iterator<Item = Result<Record<'_>, String
         if run.is_empty() {
             return None;
         }
-        let Some((record, rest)) = split(run) else {
+        let Some((record, class, rest)) = run::split(run) else {
             run = &[];
             return Some(Err("a record run is cut short or malformed".to_owned()));
         };
         run = rest;
-        Some(checked(record))
+        Some(checked(record, class))
     })
 }
 
-fn split(run: &[u8]) -> Option<((Record<'_>, u16), &[u8])> {
-    let (owner, rest) = run.split_at_checked(name::length(run)?)?;
-    let (fixed, rest) = rest.split_first_chunk::<FIXED>()?;
-    let [t0, t1, c0, c1, l0, l1, l2, l3, r0, r1] = *fixed;
-    let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([r0, r1])))?;
-    let record =
-        Record { owner, rtype: u16::from_be_bytes([t0, t1]), ttl: u32::from_be_bytes([l0, l1, l2, l3]), rdata };
-    Some(((record, u16::from_be_bytes([c0, c1])), rest))
+/// Owner and type, for people.
+fn named(record: &Record<'_>) -> String {
+    format!("{} {}", name::to_string(record.owner), rdata::rtype_to_text(record.rtype))
 }
 
-fn checked((record, class): (Record<'_>, u16)) -> Result<Record<'_>, String> {
+fn checked(record: Record<'_>, class: u16) -> Result<Record<'_>, String> {
     if class != CLASS_IN || rdata::is_meta(record.rtype) {
-        return Err(format!("{} of class {class} is no record of a zone", record.shown()));
+        return Err(format!("{} of class {class} is no record of a zone", named(&record)));
     }
-    rdata::check(record.rtype, record.rdata).map_err(|reason| format!("{}: {reason}", record.shown()))?;
+    rdata::check(record.rtype, record.rdata).map_err(|reason| format!("{}: {reason}", named(&record)))?;
     Ok(record)
 }
 
@@ -94,7 +57,7 @@ impl Changes<'_> {
     fn rrset(&mut self, record: &Record<'_>) -> Result<&mut Touched, String> {
         let lower = name::lower(record.owner);
         if !name::is_at_or_below(&lower, self.version.origin()) {
-            return Err(format!("{} is not in the zone {}", record.shown(), name::to_string(self.version.origin())));
+            return Err(format!("{} is not in the zone {}", named(record), name::to_string(self.version.origin())));
         }
         let version = self.version;
         Ok(self.touched.entry((lower, record.rtype)).or_insert_with_key(|(lower, rtype)| {
@@ -111,7 +74,7 @@ impl Changes<'_> {
     fn delete(&mut self, record: &Record<'_>) -> Result<(), String> {
         let key = canonical(record.rtype, record.rdata);
         if self.rrset(record)?.rdatas.remove(&key).is_none() {
-            return Err(format!("{} is to be deleted and is not there: {}", record.shown(), shown(record)));
+            return Err(format!("{} is to be deleted and is not there: {}", named(record), shown(record)));
         }
         Ok(())
     }
@@ -120,7 +83,7 @@ impl Changes<'_> {
         let key = canonical(record.rtype, record.rdata);
         let rrset = self.rrset(record)?;
         if rrset.rdatas.insert(key, record.rdata.to_vec()).is_some() {
-            return Err(format!("{} is to be added and is there already: {}", record.shown(), shown(record)));
+            return Err(format!("{} is to be added and is there already: {}", named(record), shown(record)));
         }
         rrset.ttl = record.ttl;
         Ok(())

@@ -6,10 +6,10 @@
 //!
 //! **Limits:** records and octets as asked; owners and rdata of a whole transfer 4 GiB; what follows the last SOA is an error.
 
-use crate::change::Record;
 use crate::message::{self, CLASS_IN, HEADER, RecordHead, flag, opcode, option, rcode, rrtype};
 use crate::name::{self, Name};
 use crate::rdata;
+use crate::run;
 use crate::zonefile::Records;
 
 /// RFC 2181 section 8.
@@ -287,19 +287,25 @@ impl Incoming {
 
     /// Put the record where it belongs.
     fn keep(&mut self, rtype: u16, ttl: u32) -> Result<(), String> {
-        let record = Record { owner: &self.owner, rtype, ttl, rdata: &self.rdata };
+        let (owner, rdata) = (&self.owner, &self.rdata);
         match self.state {
             State::Deleting(_) => {
-                if rtype == rrtype::SOA && name::equal(&self.owner, &self.origin) {
+                if rtype == rrtype::SOA && name::equal(owner, &self.origin) {
                     self.changes.push((Vec::new(), Vec::new()));
                 }
-                self.changes.last_mut().into_iter().for_each(|(deleted, _)| record.write(deleted));
+                if let Some((deleted, _)) = self.changes.last_mut() {
+                    run::push(owner, rtype, ttl, rdata, deleted);
+                }
             }
-            State::Adding(_) => self.changes.last_mut().into_iter().for_each(|(_, added)| record.write(added)),
+            State::Adding(_) => {
+                if let Some((_, added)) = self.changes.last_mut() {
+                    run::push(owner, rtype, ttl, rdata, added);
+                }
+            }
             State::Done(_) => {}
             State::Start | State::Open | State::Whole => {
                 let line = u32::try_from(self.count).unwrap_or(u32::MAX);
-                if !self.records.push(record.owner, rtype, ttl, record.rdata, line) {
+                if !self.records.push(owner, rtype, ttl, rdata, line) {
                     return Err("a zone of more than 4 GiB".to_owned());
                 }
             }

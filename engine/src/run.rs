@@ -47,12 +47,19 @@ pub fn push(owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8], run: &mut Vec<u8>)
 /// The first record, and what follows it.
 #[must_use]
 pub fn split_first(run: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let (record, class, rest) = split(run)?;
+    (class == CLASS_IN).then_some((record, rest))
+}
+
+/// The first record of whatever class, that class, and what follows.
+#[must_use]
+pub fn split(run: &[u8]) -> Option<(Record<'_>, u16, &[u8])> {
     let (owner, rest) = run.split_at_checked(name::length(run)?)?;
     let (&[t0, t1, c0, c1, l0, l1, l2, l3, r0, r1], rest) = rest.split_first_chunk::<FIXED>()?;
     let (rdata, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([r0, r1])))?;
     let octets = run.get(..run.len() - rest.len())?;
     let (rtype, ttl) = (u16::from_be_bytes([t0, t1]), u32::from_be_bytes([l0, l1, l2, l3]));
-    (u16::from_be_bytes([c0, c1]) == CLASS_IN).then_some((Record { octets, owner, rtype, ttl, rdata }, rest))
+    Some((Record { octets, owner, rtype, ttl, rdata }, u16::from_be_bytes([c0, c1]), rest))
 }
 
 /// The records of a run; after the first malformed one nothing.
